@@ -26,7 +26,7 @@ func (a *app) doctorCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what pipe needs, and how to fix what is missing",
-		Long: `doctor checks the builder, the registry, the cluster, the rights in the namespace of an
+		Long: `doctor checks the builder, the registry, the mirrors of $PIPE_HOME/registries.conf, the cluster, the rights in the namespace of an
 environment, the limits and file systems that matter to watch mode for the nearest
 Pipelinefile, and the disk, and says how to fix each problem. It exits with status 1 if something keeps pipe from working.`,
 		Example: `  pipe doctor

@@ -70,31 +70,56 @@ func TestBuilderKilled(t *testing.T) {
 	}
 }
 
-// TestBaseFromMirror configures a mirror of docker.io in BuildKit's own configuration.
+// TestBaseFromMirror configures a mirror of docker.io in BuildKit's own configuration, and in
+// registries.conf, which can also replace a registry.
 func TestBaseFromMirror(t *testing.T) {
 	host := images(t)
 	dir := workspace(t, files{
 		"base/Dockerfile": "FROM scratch\nCOPY x /\n", "base/x": "of the base",
 		"web/Dockerfile": "FROM debian:12\nCOPY y /\n", "web/y": "y",
+		"other/Dockerfile": "FROM registry.test/acme/debian:12\nCOPY y /\n", "other/y": "y",
 	})
 	mustBuild(t, newBuilder(t, dir), spec("base"), host+"/library/debian:12")
-	at := daemon.Background{Home: t.TempDir(), Idle: time.Minute}
-	files{"buildkit/buildkitd.toml": fmt.Sprintf("[registry.\"docker.io\"]\n  mirrors = [%q]\n", host)}.write(t, at.Home)
-	t.Cleanup(func() {
-		if err := at.Process().Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	a, err := at.Ensure(t.Context())
-	if err != nil {
-		unavailable(t, "buildkit", err)
-	}
-	t.Cleanup(a.Release)
-	b := build.New(build.Options{Dir: dir, Addresses: []string{a.Addr}})
-	t.Cleanup(func() { b.Close() })
-	mustBuild(t, b, spec("web"), host+"/web:1")
-	if got := strings.Join(listImage(t, pull(t, host+"/web:1")), " "); got != "x y" {
-		t.Errorf("the image has %q", got)
+	mustBuild(t, newBuilder(t, dir), spec("base"), host+"/hub/library/debian:12")
+	mustBuild(t, newBuilder(t, dir), spec("base"), host+"/mirrored/acme/debian:12")
+	for name, row := range map[string]struct {
+		config files
+		builds []string
+	}{
+		"buildkitd.toml": {files{"buildkit/buildkitd.toml": fmt.Sprintf("[registry.\"docker.io\"]\n  mirrors = [%q]\n", host)}, []string{"web"}},
+		"registries.conf": {files{
+			"buildkit/buildkitd.toml": "[registry.\"docker.io\"]\n  mirrors = [\"unused.test\"]\n",
+			"registries.conf": fmt.Sprintf("[[registry]]\nprefix = \"docker.io\"\n[[registry.mirror]]\nlocation = \"%[1]s/hub\"\n"+
+				"[[registry]]\nprefix = \"registry.test\"\nlocation = \"%[1]s/mirrored\"\n", host),
+		}, []string{"web", "other"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := daemon.Background{Home: t.TempDir(), Idle: time.Minute}
+			row.config.write(t, at.Home)
+			t.Cleanup(func() {
+				if err := at.Process().Stop(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+			a, err := at.Ensure(t.Context())
+			if err != nil {
+				unavailable(t, "buildkit", err)
+			}
+			t.Cleanup(a.Release)
+			b := build.New(build.Options{Dir: dir, Addresses: []string{a.Addr}})
+			t.Cleanup(func() { b.Close() })
+			for _, id := range row.builds {
+				mustBuild(t, b, spec(id), host+"/web:1")
+				if got := strings.Join(listImage(t, pull(t, host+"/web:1")), " "); got != "x y" {
+					t.Errorf("the image %s has %q", id, got)
+				}
+			}
+			files{"registries.conf": "[[registry]]\nprefix = 3\n"}.write(t, at.Home)
+			_, err = b.Build(t.Context(), spec("base"), host+"/web:2", func(runtime.Body) {})
+			if want := "registries.conf:2:1: prefix must be a string"; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Build with a mistake in registries.conf = %v, want %s", err, want)
+			}
+		})
 	}
 }
 

@@ -165,7 +165,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 	config, _, _, err := kubeconfig(filepath.Join(dir, "kubeconfig"), "")
 	if err == nil {
 		if err = answers(ctx, config); err == nil {
-			return config, nil
+			return config, opts.configureNode(dir)
 		}
 	}
 	if ctx.Err() != nil {
@@ -192,7 +192,7 @@ func localCluster(ctx context.Context, opts Options) (*rest.Config, error) {
 	if config, _, _, err = kubeconfig(file, ""); err != nil {
 		return nil, err
 	}
-	return config, nil
+	return config, opts.configureNode(dir)
 }
 
 // up runs "pipe-cluster up", passes on its progress, and returns the path of the

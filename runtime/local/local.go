@@ -172,6 +172,9 @@ func (o Options) Check() error {
 			return err
 		}
 	}
+	if err := o.checkRegistries(); err != nil {
+		return err
+	}
 	_, err := builderTLS(o.BuildKitTLS)
 	return err
 }

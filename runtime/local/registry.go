@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/pipelinefile/pipe/internal/background"
+	"github.com/pipelinefile/pipe/internal/mirrors"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
@@ -20,6 +21,9 @@ func Registry(home, executable string) serve.Options {
 // registry returns the registry that opts name, or the embedded one, which
 // is started if it has ended. If opts are passive, it is not created.
 func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry, error) {
+	if err := opts.checkRegistries(); err != nil {
+		return nil, err
+	}
 	prefix := opts.Registry
 	var at *attachment // of the embedded one
 	if prefix == "" {
@@ -45,12 +49,12 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		prefix = addr
 	}
 	if at == nil {
-		reg, err := named(registry.Options{Prefix: prefix, Shared: true})
+		reg, err := named(registry.Options{Prefix: prefix, Registries: mirrors.File(opts.Home), Shared: true})
 		r.images = reg
 		return reg, err
 	}
 	dir := Registry(opts.Home, opts.Executable).Dir
-	reg, err := named(registry.Options{Prefix: prefix, Password: func() (string, string, error) {
+	reg, err := named(registry.Options{Prefix: prefix, Registries: mirrors.File(opts.Home), Password: func() (string, string, error) {
 		password, err := serve.Password(dir)
 		return serve.Writer, password, err
 	}, Notice: func(text string) { opts.notice("embedded registry: " + text) }, Log: filepath.Join(dir, "registry.log")})
@@ -60,6 +64,20 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 	r.images = reg
 	r.embedded = &trusted{Registry: reg, prefix: prefix, dir: dir, pushed: pushed{filepath.Join(dir, "pushed")}, passive: opts.Passive, notice: opts.notice}
 	return revived{r.embedded, at}, nil
+}
+
+// checkRegistries returns an error for a mistake in registries.conf (I8).
+func (o Options) checkRegistries() error {
+	_, err := mirrors.Read(mirrors.File(o.Home))
+	if err == nil {
+		return nil
+	}
+	next := "make it readable, or remove it"
+	var wrong *mirrors.Error
+	if errors.As(err, &wrong) {
+		next = wrong.Hint
+	}
+	return &UnavailableError{"registry", err, next, nil}
 }
 
 // password returns the credentials for pushing to the embedded registry. It is called

@@ -30,35 +30,52 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 		_ = r.Note(ctx, m.kept().String(), nil)
 	}()
 	defer func() { <-noted }()
-	c := &copier{registry: r, from: m.from.Context(), to: m.repo, emit: emit, image: show(m.from)}
+	image := show(m.from)
+	var err error
+	for i, source := range m.sources {
+		c := &copier{registry: r, from: source.Context(), to: m.repo, emit: emit, image: image}
+		err = r.copyFrom(ctx, c, m)
+		var upstream *upstreamError
+		if !errors.As(err, &upstream) || ctx.Err() != nil || i == len(m.sources)-1 {
+			break
+		}
+		emit(runtime.Retried{What: "copy " + image + " from " + show(m.sources[i+1]), Error: sentence(err), Again: i + 1})
+	}
+	var upstream *upstreamError
+	if errors.As(err, &upstream) && upstream.listing {
+		return fmt.Errorf("mirror image %s: %w", image, r.unlisted(ctx, upstream.ref, err))
+	}
+	if errors.As(err, &upstream) {
+		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, upstream.ref, err))
+	}
+	if err != nil {
+		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, m.kept(), err))
+	}
+	return nil
+}
+
+// copyFrom copies all of m from one place.
+func (r *Registry) copyFrom(ctx context.Context, c *copier, m mirrored) error {
 	err := c.copy(ctx, m)
 	var answer *transport.Error
 	if errors.As(err, &answer) && lost(answer) {
 		// A part that existed when it was checked was removed in the meantime.
 		r.forgetBlobs()
-		err = c.copy(ctx, m)
-	} else if err == nil {
-		// An existing part may be damaged. The embedded registry detects that when the image
-		// is complete, and removes the damaged part.
-		kept, failed := r.headHere(ctx, m.kept(), emit)
-		if failed != nil {
-			return failed
-		}
-		if kept != m.digest {
-			emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
-			r.forgetBlobs()
-			err = c.copy(ctx, m)
-		}
-	}
-	var upstream *upstreamError
-	if errors.As(err, &upstream) && upstream.listing {
-		return fmt.Errorf("mirror image %s: %w", c.image, r.unlisted(ctx, upstream.ref, err))
-	}
-	if errors.As(err, &upstream) {
-		return fmt.Errorf("mirror image %s: %w", c.image, r.explain(ctx, upstream.ref, err))
+		return c.copy(ctx, m)
 	}
 	if err != nil {
-		return fmt.Errorf("mirror image %s: %w", c.image, r.explain(ctx, m.kept(), err))
+		return err
+	}
+	// An existing part may be damaged. The embedded registry detects that when the image is
+	// complete, and removes the damaged part.
+	kept, err := r.head(ctx, m.kept(), c.emit)
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	if kept != m.digest {
+		c.emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
+		r.forgetBlobs()
+		return c.copy(ctx, m)
 	}
 	return nil
 }

@@ -21,7 +21,9 @@ type mirrored struct {
 	there  bool            // the complete image exists in repo
 	tagged bool            // the tag that it has upstream exists in repo, too
 	stale  string          // why the last known digest is used, if upstream cannot be reached
-	was    v1.Hash         // the digest that the tag had when it was last copied, if that is another one
+	// Where it is read: the first one has it, unless it is there or named by digest.
+	sources []name.Reference
+	was     v1.Hash // the digest that the tag had when it was last copied, if that is another one
 }
 
 // ref is the reference to deploy from.
@@ -107,15 +109,17 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 	moving, isTag := m.moving()
 	var tagged v1.Hash // the digest that the tag has in this registry
 	if isTag {
-		if m.digest, err = r.head(ctx, from, emit); err != nil && !isUnreachable(err) {
-			return mirrored{}, r.explain(ctx, from, err)
+		f, at, err := r.find(ctx, from, emit)
+		if err != nil && !isUnreachable(err) {
+			return mirrored{}, r.explainFound(ctx, at, err)
 		}
+		m.digest, m.sources = f.digest, f.sources
 		upstream := err
 		if tagged, err = r.headHere(ctx, moving, emit); err != nil {
 			return mirrored{}, err
 		}
 		if upstream != nil {
-			why := r.explain(ctx, from, upstream)
+			why := r.explainFound(ctx, at, upstream)
 			if tagged == (v1.Hash{}) || ctx.Err() != nil {
 				return mirrored{}, why
 			}
@@ -139,9 +143,11 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 		return m, nil
 	}
 	// Only tags have been looked up upstream so far.
-	if _, err := r.head(ctx, from, emit); err != nil {
-		return mirrored{}, r.explain(ctx, from, err)
+	f, at, err := r.find(ctx, from, emit)
+	if err != nil {
+		return mirrored{}, r.explainFound(ctx, at, err)
 	}
+	m.sources = f.sources
 	return m, nil
 }
 

@@ -35,6 +35,9 @@ type Options struct {
 	// Password, if set, returns the user name and the password for writes to the registry of
 	// Prefix. It is called for each write.
 	Password func() (user, password string, err error)
+	// Registries is a registries.conf, which says which registries are read from elsewhere. It
+	// may be missing; a mistake in it is an error of the images of other registries.
+	Registries string
 	// Keychain provides the credentials. Default: those of "docker login", through Docker's
 	// credential helpers.
 	Keychain authn.Keychain
@@ -52,14 +55,16 @@ type Options struct {
 // A Registry is the mirroring registry of a pipeline. It is safe for concurrent use. A
 // long-lived one reuses its connections.
 type Registry struct {
-	prefix  string
-	home    name.Repository // a repository in the prefix, for comparing
-	log     string          // log file of the registry itself; usually empty
-	wire    *wire
-	keys    *keychain
-	mirrors flight.Group[copied] // by reference upstream
-	shared  bool
-	wait    time.Duration // before the first retry
+	prefix string
+
+	registries string          // the path of registries.conf; may be empty
+	home       name.Repository // a repository in the prefix, for comparing
+	log        string          // log file of the registry itself; usually empty
+	wire       *wire
+	keys       *keychain
+	mirrors    flight.Group[copied] // by reference upstream
+	shared     bool
+	wait       time.Duration // before the first retry
 
 	mu      sync.Mutex
 	session *session                    // guarded by mu; nil until it is needed
@@ -78,6 +83,9 @@ var _ runtime.Registry = (*Registry)(nil)
 func New(o Options) (*Registry, error) {
 	r := &Registry{
 		prefix: strings.TrimSuffix(o.Prefix, "/"),
+
+		registries: o.Registries,
+
 		wire:   newWire(o.PlainHTTP),
 		keys:   newKeychain(o.Keychain),
 		wait:   firstWait,
@@ -137,11 +145,11 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (plan.Digest, error)
 	if err != nil {
 		return "", err
 	}
-	digest, err := r.head(ctx, parsed, discard)
+	f, at, err := r.find(ctx, parsed, discard)
 	if err != nil {
-		return "", r.explain(ctx, parsed, err)
+		return "", r.explainFound(ctx, at, err)
 	}
-	return plan.Digest(digest.String()), nil
+	return plan.Digest(f.digest.String()), nil
 }
 
 func discard(runtime.Body) {}

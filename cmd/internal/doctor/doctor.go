@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
+	"github.com/pipelinefile/pipe/internal/mirrors"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
@@ -29,7 +31,7 @@ type Report struct {
 
 // A Finding is the result of one check.
 type Finding struct {
-	Check string `json:"check"` // "builder", "registry", "cluster", "rights", "files", "disk"
+	Check string `json:"check"` // "builder", "registry", "mirrors", "cluster", "rights", "files", "disk"
 	State State  `json:"state"`
 	Text  string `json:"text"`           // the result in words
 	Next  string `json:"next,omitempty"` // how to fix it
@@ -78,7 +80,7 @@ func Examine(ctx context.Context, o Options) Report {
 	for _, check := range []struct {
 		name string
 		do   func(context.Context, Options) Finding
-	}{{"builder", builder}, {"registry", registry}, {"cluster", cluster}, {"rights", rights}, {"files", files}, {"disk", disk}} {
+	}{{"builder", builder}, {"registry", registry}, {"mirrors", elsewhere}, {"cluster", cluster}, {"rights", rights}, {"files", files}, {"disk", disk}} {
 		limited, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
 		f := check.do(limited, o)
 		stop()
@@ -153,6 +155,53 @@ func registry(ctx context.Context, o Options) Finding {
 		where = "the embedded registry"
 	}
 	return Finding{State: OK, Text: where + " answers"}
+}
+
+// elsewhere shows which registries are read from elsewhere, and whether they answer there.
+func elsewhere(ctx context.Context, o Options) Finding {
+	file := mirrors.File(o.Local.Home)
+	config, err := mirrors.Read(file)
+	var wrong *mirrors.Error
+	switch {
+	case errors.As(err, &wrong):
+		return Finding{State: Failed, Text: err.Error(), Next: wrong.Hint}
+	case err != nil:
+		return failed(err, "make it readable, or remove it")
+	case len(config.Registries) == 0:
+		return Finding{State: OK, Text: "no registry is read from elsewhere, which " + file + " could say"}
+	}
+	f := Finding{State: OK}
+	var lines, silent []string
+	for _, r := range config.Registries {
+		lines = append(lines, r.String())
+		for _, p := range r.Mirrors {
+			if err := reachable(ctx, p.Host); err != nil {
+				silent = append(silent, fmt.Sprintf("mirror %s of %s: %v", p, r.Host, err))
+			}
+		}
+	}
+	if len(silent) > 0 {
+		f.State, f.Next = Warning, "correct it in "+file+", or make it answer; until then the next place is read"
+	}
+	f.Text = strings.Join(append(lines, silent...), "\n")
+	return f
+}
+
+// reachable connects to a registry.
+func reachable(ctx context.Context, host string) error {
+	to := mirrors.Endpoint(host)
+	at := &url.URL{Scheme: "https", Host: to}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: at}); proxy != nil || err != nil {
+		return err // it cannot be reached directly
+	}
+	if at.Port() == "" {
+		to = net.JoinHostPort(strings.Trim(to, "[]"), "443")
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // cluster lists the environments of the cluster.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipelinefile/pipe/internal/mirrors"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/watch"
 )
@@ -64,5 +66,46 @@ func TestDisk(t *testing.T) {
 	}
 	if left, err := os.ReadDir(home); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
+
+// TestElsewhere: what registries.conf says is shown, and mirrors that do not answer.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	answers := l.Addr().String()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := gone.Addr().String()
+	gone.Close()
+	home := t.TempDir()
+	file := mirrors.File(home)
+	mirror := func(at string) string {
+		return "[[registry]]\nprefix = \"docker.io\"\n[[registry.mirror]]\nlocation = \"" + at + "/hub\"\n"
+	}
+	for _, row := range []struct {
+		text string
+		want Finding
+	}{
+		{"", Finding{State: OK, Text: "no registry is read from elsewhere, which " + file + " could say"}},
+		{mirror(answers), Finding{State: OK, Text: "docker.io is read from " + answers + "/hub, then docker.io"}},
+		{mirror(silent), Finding{State: Warning,
+			Text: "docker.io is read from " + silent + "/hub, then docker.io\nmirror " + silent + "/hub of docker.io: dial tcp " + silent + ": connect: connection refused",
+			Next: "correct it in " + file + ", or make it answer; until then the next place is read"}},
+		{"[registry]\n", Finding{State: Failed, Text: file + ":1:2: [registry] is written with two brackets", Next: "write [[registry]]"}},
+	} {
+		if err := os.WriteFile(file, []byte(row.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := elsewhere(t.Context(), Options{Local: local.Options{Home: home}})
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", row.text, diff)
+		}
 	}
 }

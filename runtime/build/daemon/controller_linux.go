@@ -30,7 +30,6 @@ import (
 	"github.com/moby/buildkit/util/archutil"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/network/netproviders"
-	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
@@ -45,8 +44,7 @@ func newController(ctx context.Context, o options) (*control.Controller, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Loopback hosts use plain HTTP unless the configuration says otherwise.
-	hosts := resolver.NewRegistryConfig(conf.Registries)
+	hosts := registryHosts(conf.Registries, o.Registries)
 	sessions, err := session.NewManager()
 	if err != nil {
 		return nil, err
@@ -106,7 +104,7 @@ func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker
 	if err != nil {
 		return nil, err
 	}
-	opt.RegistryHosts = resolver.NewRegistryConfig(conf.Registries)
+	opt.RegistryHosts = registryHosts(conf.Registries, o.Registries)
 	opt.Platforms = archutil.SupportedPlatforms(false)
 	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
 	return base.NewWorker(ctx, opt)

@@ -36,6 +36,9 @@ type options struct {
 	// to builds too. The file may be missing. Default: the file that buildkitd itself would
 	// read.
 	Config string
+	// Registries is a registries.conf, whose registries are read from elsewhere. It is read for
+	// each request, so that a change applies without a restart. The file may be missing.
+	Registries string
 	// Log receives the output of BuildKit, which uses the global logger of logrus. Default:
 	// unchanged.
 	Log io.Writer
@@ -55,7 +58,8 @@ type options struct {
 type Background struct {
 	// Home is the directory of pipe's state. BuildKit's state is in its subdirectory
 	// buildkit. A file buildkitd.toml there is its configuration, whose registries (mirrors,
-	// certificates, plain HTTP) apply to builds too.
+	// certificates, plain HTTP) apply to builds too. The mirrors of registries.conf in Home
+	// take precedence.
 	Home string
 	// Executable is the pipe command. Default: the running program. It must call [Main] with
 	// the arguments that follow "daemon buildkit".

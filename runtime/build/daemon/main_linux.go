@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/pipelinefile/pipe/internal/background"
+	"github.com/pipelinefile/pipe/internal/mirrors"
 )
 
 // serve runs BuildKit in this process, or, for an ordinary user, in a child process.
@@ -29,7 +30,7 @@ func serve(ctx context.Context, root string, args []string, ready func(addr stri
 	if err := prepare(root); err != nil {
 		return err
 	}
-	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Ready: ready, Note: activity.Note, Use: activity.Begin})
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Registries: ownRegistries(root), Ready: ready, Note: activity.Note, Use: activity.Begin})
 }
 
 // ownConfig returns the configuration for this BuildKit alone, buildkitd.toml next to its
@@ -41,6 +42,9 @@ func ownConfig(root string) string {
 	}
 	return file
 }
+
+// ownRegistries returns the registries.conf in the home directory that root is in.
+func ownRegistries(root string) string { return mirrors.File(filepath.Dir(filepath.Dir(root))) }
 
 // prepare sets up the environment and the logger of the process for BuildKit.
 func prepare(root string) error {
@@ -184,7 +188,7 @@ func serveInside(ctx context.Context, root string, outside int) error {
 	}
 	var notes []string
 	note := func(text string) { notes = append(notes, strings.Join(strings.Fields(text), " ")) }
-	return serveAt(ctx, options{Root: root, Config: ownConfig(root), pid: outside, Note: note, Ready: func(addr string) error {
+	return serveAt(ctx, options{Root: root, Config: ownConfig(root), Registries: ownRegistries(root), pid: outside, Note: note, Ready: func(addr string) error {
 		// Rename, so that the waiting process reads the complete file.
 		next := socketFile(root) + ".new"
 		text := strings.Join(append([]string{addr}, notes...), "\n") + "\n"

@@ -194,9 +194,6 @@ var cronFields = []struct {
 
 var cronWords = []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 
-// IsSchedule reports whether s is a schedule of a job.
-func IsSchedule(s string) bool { return checkCron(s) == nil }
-
 // checkCron checks a schedule in the syntax of a CronJob: five fields, or a word such as
 // @daily.
 func checkCron(s string) *explain.Error {

@@ -49,22 +49,11 @@ func (o *optionsArg) Unpack(v starlark.Value) error {
 // databaseAccess checks the parameters.
 func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.DatabaseAccess {
 	out := plan.DatabaseAccess{Name: a.Database, User: a.User}
-	redis := e.Scheme == "redis"
-	switch {
-	case a.Database == "":
-	case redis && !isDecimal(a.Database, 4):
-		c.wrong("database", explain.Errorf("%q is not a database of redis", explain.Clip(a.Database)).WithHint(`they have numbers: write such as "0"`))
-	case !redis && !databaseName.fits(a.Database):
-		c.wrong("database", explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(a.Database)))
+	if a.Database != "" {
+		c.wrong("database", checkDatabaseName(e, a.Database))
 	}
-	switch {
-	case a.User == "":
-	case e.User != "":
-		c.wrong("user", explain.Errorf("the user of %s is %s", e.Name, e.User).WithHint("leave it out"))
-	case a.User == "root" && e.Scheme == "mysql":
-		c.wrong("user", explain.Errorf("root exists in every server, with the same password").WithHint("leave it out, or write another user"))
-	case !databaseName.fits(a.User):
-		c.wrong("user", explain.Errorf("%q is not a valid name of a user: want letters, digits, '_' and '-'", explain.Clip(a.User)))
+	if a.User != "" {
+		c.wrong("user", checkDatabaseUser(e, a.User))
 	}
 	if len(a.Options) > 0 {
 		query, _ := url.ParseQuery(e.Query) // those of the engines are valid
@@ -78,6 +67,29 @@ func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.Databa
 		out.Query = &text
 	}
 	return out
+}
+
+func checkDatabaseName(e chartspec.Engine, name string) *explain.Error {
+	redis := e.Scheme == "redis"
+	switch {
+	case redis && !isDecimal(name, 4):
+		return explain.Errorf("%q is not a database of redis", explain.Clip(name)).WithHint(`they have numbers: write such as "0"`)
+	case !redis && !databaseName.fits(name):
+		return explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(name))
+	}
+	return nil
+}
+
+func checkDatabaseUser(e chartspec.Engine, user string) *explain.Error {
+	switch {
+	case e.User != "":
+		return explain.Errorf("the user of %s is %s", e.Name, e.User).WithHint("leave it out")
+	case user == "root" && e.Scheme == "mysql":
+		return explain.Errorf("root exists in every server, with the same password").WithHint("leave it out, or write another user")
+	case !databaseName.fits(user):
+		return explain.Errorf("%q is not a valid name of a user: want letters, digits, '_' and '-'", explain.Clip(user))
+	}
+	return nil
 }
 
 // sharedMemory adds the volume at /dev/shm.

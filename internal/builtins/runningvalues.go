@@ -62,9 +62,7 @@ func (c *Call) pods(param string, a *amountArg) string {
 	if a == nil {
 		return ""
 	}
-	number, percent := strings.CutSuffix(string(*a), "%")
-	n, ok := decimal(number)
-	if !ok || n > maxPods || percent && n > 100 {
+	if !IsPods(string(*a)) {
 		c.wrong(param, explain.Errorf("%q is not a number of pods", explain.Clip(string(*a))).WithHint(`write a number such as 1, or a percentage such as "25%%"`))
 	}
 	return string(*a)

@@ -93,6 +93,9 @@ func checkClaimName(name, of string) *explain.Error {
 	return nil
 }
 
+// maxVolumeName is the longest name of a volume.
+const maxVolumeName = 40
+
 type volumeArgs struct {
 	Path string `arg:"path" help:"where it is mounted, absolute"`
 	Size string `arg:"size,kw" help:"a Kubernetes quantity, such as \"10Gi\""`
@@ -109,12 +112,12 @@ var volumeFunc = declare("volume", "volume", "Describes storage that outlives th
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
 		}
 		if a.Name == "" {
-			a.Name = plan.NameFrom(a.Path, 40)
+			a.Name = plan.NameFrom(a.Path, maxVolumeName)
 			if a.Name == "" && c.Valid("path") {
 				c.wrong("path", explain.Errorf("no name can be made of %q", explain.Clip(a.Path)).WithHint("give one with name="))
 			}
 		} else {
-			c.wrong("name", checkName(a.Name, 40))
+			c.wrong("name", checkName(a.Name, maxVolumeName))
 		}
 		return &Volume{plan: plan.Volume{Name: a.Name, Path: path.Clean(a.Path), Size: a.Size, VolumeClaim: a.claim.plan(c)}}, nil
 	})

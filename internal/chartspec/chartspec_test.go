@@ -90,3 +90,17 @@ func TestEngines(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineOf: an engine is found by its image, however that is written, and by those that
+// extend it.
+func TestEngineOf(t *testing.T) {
+	for image, want := range map[string]string{
+		"postgres": "postgresql", "postgres:17": "postgresql", "library/postgres": "postgresql", "docker.io/library/postgres:17@sha256:" + strings.Repeat("0", 64): "postgresql",
+		"postgis/postgis:17-3.5": "postgresql", "docker.io/pgvector/pgvector": "postgresql", "mongo:8": "mongodb", "mariadb:11": "mariadb", "redis": "redis", "mysql": "mysql",
+		"": "", "example/postgres": "", "r.example.com/postgres": "", "localhost/redis": "", "redis-exporter": "",
+	} {
+		if e, ok := EngineOf(image); e.Name != want || ok != (want != "") {
+			t.Errorf("EngineOf(%q) = %q, %v, want %q", image, e.Name, ok, want)
+		}
+	}
+}

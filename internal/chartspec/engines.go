@@ -13,6 +13,7 @@ type Engine struct {
 	Name    string
 	Aliases []string // other names
 	Image   string   // without a tag; empty: not known
+	Like    []string // images of others that extend it
 	Scheme  string   // of its URL
 	Query   string   // of its URL
 	User    string   // required user name; empty: any
@@ -40,6 +41,7 @@ type Variable struct {
 var engines = []Engine{
 	{
 		Name: "postgresql", Aliases: []string{"postgres", "pg", "pgsql"}, Image: "docker.io/library/postgres",
+		Like:   []string{"docker.io/postgis/postgis", "docker.io/pgvector/pgvector"},
 		Scheme: "postgresql", JDBC: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers require one by default
 		Port: 5432, Path: "/var/lib/postgresql/data",
 		Health: plan.Health{Kind: plan.HealthCommand, Command: []string{"pg_isready", "-q", "-h", "127.0.0.1"}},
@@ -90,6 +92,23 @@ var engines = []Engine{
 
 // Engines returns the known engines.
 func Engines() []Engine { return slices.Clone(engines) }
+
+// EngineOf returns the engine that an image runs: the official one, or one that extends it.
+func EngineOf(image string) (Engine, bool) {
+	name, _, _ := plan.CutImage(image)
+	first, _, named := strings.Cut(name, "/")
+	switch {
+	case !named:
+		name = "docker.io/library/" + name
+	case !strings.ContainsAny(first, ".:") && first != "localhost":
+		name = "docker.io/" + name
+	}
+	i := slices.IndexFunc(engines, func(e Engine) bool { return e.Image == name || slices.Contains(e.Like, name) })
+	if i < 0 {
+		return Engine{}, false
+	}
+	return engines[i], true
+}
 
 // EngineNamed returns the engine with that name or alias, ignoring case, and whether it is
 // known. The image of an unknown engine gets the credentials in variables with common

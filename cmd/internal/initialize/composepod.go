@@ -13,6 +13,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -27,7 +28,7 @@ func (c *composer) volumes(out *service, s *types.ServiceConfig, all *types.Proj
 			continue
 		}
 		switch {
-		case label(to, serviceMost) == "" || !path.IsAbs(to):
+		case !builtins.IsVolumePath(to):
 			out.note("the volume at %s was left out.", quoted(to))
 		case v.Type == "volume" && v.Source != "":
 			if first, ok := c.shared[v.Source]; ok && first != out.name {

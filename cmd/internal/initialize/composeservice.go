@@ -187,7 +187,7 @@ func (c *composer) env(out *service, s *types.ServiceConfig, all *types.Project)
 	var missing []string
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		v := env[k]
-		if !variableName.MatchString(k) {
+		if !builtins.IsEnvName(k) {
 			out.note("%s is not a valid variable name in Kubernetes.", quoted(k))
 			continue
 		}
@@ -228,14 +228,12 @@ func (c *composer) readable(name string, vars map[string]string) string {
 		return ""
 	}
 	for k, v := range vars {
-		if looksSecret(k, v) || unset.MatchString(v) || strings.Contains(v, "$(") || !variableName.MatchString(k) {
+		if looksSecret(k, v) || unset.MatchString(v) || strings.Contains(v, "$(") || !builtins.IsEnvName(k) {
 			return ""
 		}
 	}
 	return name
 }
-
-var variableName = regexp.MustCompile(`^[A-Za-z_.-][A-Za-z0-9_.-]*$`)
 
 func (c *composer) ports(out *service, s *types.ServiceConfig) {
 	add := func(number int, protocol, published string) {

@@ -6,16 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
-
-// images are the images that behave like a database of the language: the official ones,
-// and those that add extensions to them.
-var images = map[string]string{
-	"postgres": "postgresql", "postgis/postgis": "postgresql", "pgvector/pgvector": "postgresql",
-	"mysql": "mysql", "mariadb": "mariadb", "redis": "redis", "mongo": "mongodb",
-}
 
 // versions are the default versions for sources without one.
 var versions = map[string]string{"postgresql": "17", "mysql": "8.4", "mariadb": "11.4", "redis": "7", "mongodb": "8.0"}
@@ -25,42 +19,17 @@ var noPassword = []string{
 	"POSTGRES_HOST_AUTH_METHOD", "MYSQL_ALLOW_EMPTY_PASSWORD", "MYSQL_RANDOM_ROOT_PASSWORD", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "MARIADB_RANDOM_ROOT_PASSWORD",
 }
 
-// serverName matches names of databases and users that the language accepts, if they are
-// not too long. Patterns have no counts such as {0,62}: each character of these is compiled,
-// at every start of the program.
-var serverName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
-
-func isServerName(s string) bool { return len(s) <= 63 && serverName.MatchString(s) }
-
 var digits = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 
 // engineOf returns the engine that an image runs, or "".
 func engineOf(image string) string {
-	name, _, _ := plan.CutImage(image)
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
-	return images[name]
-}
-
-var (
-	imageName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*$`)
-	imageTag  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-)
-
-// isReference reports whether s is the reference of an image.
-func isReference(s string) bool {
-	name, digest, byDigest := strings.Cut(s, "@")
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		tag := name[i+1:]
-		if name = name[:i]; len(tag) > 128 || !imageTag.MatchString(tag) {
-			return false
-		}
-	}
-	return imageName.MatchString(name) && (!byDigest || plan.Digest(digest).Valid())
+	engine, _ := chartspec.EngineOf(image)
+	return engine.Name
 }
 
 // setImage sets an image, and records a reason if its version is not fixed.
 func (s *service) setImage(image, from string) {
-	if !isReference(image) {
+	if !builtins.IsImage(image) {
 		s.note("%s is not a valid image reference: set image=.", quoted(image))
 		image = s.unknown()
 	}
@@ -133,10 +102,10 @@ func (p *project) database(s *service, name string) {
 			u.service.note("%s", u.differs)
 		}
 	}
-	if v := own["database"]; isServerName(v) && name != "redis" {
+	if v := own["database"]; builtins.IsDatabaseName(engine, v) {
 		s.database = v
 	}
-	if v := own["user"]; isServerName(v) && engine.User == "" && v != "root" {
+	if v := own["user"]; builtins.IsDatabaseUser(engine, v) {
 		s.user = v
 	}
 	s.kind, s.engine, s.env, s.latest = plan.Database, name, rest, ""

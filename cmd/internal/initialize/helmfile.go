@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -268,7 +269,7 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 		missing("it names no chart: set chart=.")
 	case placeholder.MatchString(ref):
 		missing("chart %s was not executed: set chart=.", quoted(h.shown(ref)))
-	case strings.HasPrefix(ref, "oci://") && isReference(strings.TrimPrefix(ref, "oci://")):
+	case strings.HasPrefix(ref, "oci://") && builtins.IsImage(strings.TrimPrefix(ref, "oci://")):
 		c.ref, c.version = ref, version
 	case strings.Contains(ref, "://") || strings.HasPrefix(ref, "git::"):
 		missing("chart %s is fetched from a remote source: copy it into the directory, and set chart(DIRECTORY).", quoted(ref))
@@ -279,7 +280,7 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 		}
 		oci, _ := h.repos[repo]["oci"].(bool)
 		switch {
-		case rest == "" || placeholder.MatchString(url+rest) || url == "" || strings.Contains(url, "@") || strings.ContainsAny(rest, "/:\\ ") && !oci || oci && !isReference(strings.TrimPrefix(url, "oci://")+"/"+rest):
+		case rest == "" || placeholder.MatchString(url+rest) || url == "" || strings.Contains(url, "@") || strings.ContainsAny(rest, "/:\\ ") && !oci || oci && !builtins.IsImage(strings.TrimPrefix(url, "oci://")+"/"+rest):
 			missing("chart %s or the URL of its repository is unknown: set chart=.", quoted(h.shown(ref)))
 		case oci:
 			c.ref, c.version = "oci://"+strings.TrimSuffix(strings.TrimPrefix(url, "oci://"), "/")+"/"+rest, version

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // secret returns the reference to a secret for a value of a release, which is not written.
@@ -45,7 +47,7 @@ func (h *helmfile) encrypted(s *service, list []string) map[string]any {
 			if key == "sops" {
 				continue
 			}
-			if of := h.encryptedIn[key]; of != "" && of != file || !secretKey.MatchString(key) {
+			if of := h.encryptedIn[key]; of != "" && of != file || !builtins.IsSecretName(key) {
 				left = append(left, key)
 				continue
 			}
@@ -68,8 +70,6 @@ func (h *helmfile) encrypted(s *service, list []string) map[string]any {
 	return values
 }
 
-var secretKey = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
-
 // encryptedValue returns a reference for a value, or for each value of a map.
 func (h *helmfile) encryptedValue(name string, v any, left *[]string) (any, bool) {
 	m, ok := v.(map[string]any)
@@ -87,7 +87,7 @@ func (h *helmfile) encryptedValue(name string, v any, left *[]string) (any, bool
 			*left = append(*left, name+"."+key)
 			continue
 		}
-		if !secretKey.MatchString(key) {
+		if !builtins.IsSecretName(key) {
 			*left = append(*left, name+"."+key)
 			continue
 		}

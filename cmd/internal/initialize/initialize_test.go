@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/format"
 	"github.com/pipelinefile/pipe/interp/lint"
@@ -123,4 +124,13 @@ func check(t *testing.T, dir, from string) *Result {
 		t.Errorf("the second run returned %v\n%s", err, again.Text)
 	}
 	return got
+}
+
+// TestVersions: every engine has a version for sources without one.
+func TestVersions(t *testing.T) {
+	for _, e := range chartspec.Engines() {
+		if versions[e.Name] == "" {
+			t.Errorf("there is no version of %s", e.Name)
+		}
+	}
 }

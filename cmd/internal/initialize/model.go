@@ -170,16 +170,14 @@ func (s *service) value(key string, v any) {
 	s.values[key] = v
 }
 
-var notLabel = regexp.MustCompile(`[^a-z0-9]+`)
-
 // label converts a string to a DNS label of at most most characters that begins with a
 // letter, like the names of Kubernetes Services.
 func label(text string, most int) string {
-	text = strings.Trim(notLabel.ReplaceAllString(strings.ToLower(text), "-"), "-")
-	if text != "" && text[0] >= '0' && text[0] <= '9' {
-		text = "s" + text
+	name := plan.NameFrom(text, most)
+	if name != "" && name[0] <= '9' {
+		return plan.NameFrom("s"+name, most)
 	}
-	return strings.Trim(text[:min(len(text), most)], "-")
+	return name
 }
 
 // unknown returns a placeholder for an unknown image.
@@ -248,7 +246,7 @@ func (p *project) refer(from, to string) {
 var hostName = regexp.MustCompile(`(?i)(host|addr|address|server|url|endpoint)s?$`)
 
 const (
-	serviceMost  = 53
+	serviceMost  = plan.MaxServiceName
 	pipelineMost = 40 // leaves room for the environment in the name of a namespace
 )
 

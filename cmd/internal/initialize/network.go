@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -190,6 +191,10 @@ func (c *cluster) expose() {
 			if j < 0 {
 				s.note("Ingress %s names a port that it does not have.", quoted(in.Name))
 				return
+			}
+			if host != "" && !builtins.IsHost(host) {
+				s.note("Ingress %s has the host %s, which is not a valid name: set host = ….", quoted(in.Name), quoted(host))
+				host = ""
 			}
 			path = strings.TrimRight(path, "/")
 			if !plainPath.MatchString(path) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -45,21 +44,21 @@ func (c *cluster) convert(w *workload) {
 }
 
 func (c *cluster) resources(s *service, main corev1.Container) {
-	set := func(name string, list corev1.ResourceList, key corev1.ResourceName) {
+	set := func(name string, list corev1.ResourceList, key corev1.ResourceName, is func(string) bool) {
 		q, ok := list[key]
 		most, limited := main.Resources.Limits[key]
 		switch {
 		case !ok || q.IsZero():
-		case q.Sign() < 0 || limited && q.Cmp(most) > 0 || key == corev1.ResourceMemory && q.Value() < 1<<20:
+		case limited && q.Cmp(most) > 0 || !is(q.String()):
 			s.note("its resources have the invalid value %s for %s: set resources=.", quoted(q.String()), name)
 		default:
 			s.resources = append(s.resources, pair{name, q.String()})
 		}
 	}
-	set("cpu", main.Resources.Requests, corev1.ResourceCPU)
-	set("memory", main.Resources.Requests, corev1.ResourceMemory)
-	set("cpu_limit", main.Resources.Limits, corev1.ResourceCPU)
-	set("memory_limit", main.Resources.Limits, corev1.ResourceMemory)
+	set("cpu", main.Resources.Requests, corev1.ResourceCPU, builtins.IsCPU)
+	set("memory", main.Resources.Requests, corev1.ResourceMemory, builtins.IsMemory)
+	set("cpu_limit", main.Resources.Limits, corev1.ResourceCPU, builtins.IsCPU)
+	set("memory_limit", main.Resources.Limits, corev1.ResourceMemory, builtins.IsMemory)
 }
 
 // image detects whether an image is built from a Dockerfile in the directory: one that has
@@ -105,7 +104,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 			return
 		}
 		for _, k := range slices.Sorted(maps.Keys(config.Data)) {
-			if variableName.MatchString(prefix + k) {
+			if builtins.IsEnvName(prefix + k) {
 				s.setEnv(prefix+k, config.Data[k])
 			}
 		}
@@ -120,7 +119,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 				s.note("envFrom names the Secret %s, whose keys are unknown: set env = {NAME: secret(%q, key = …)} for each.", quoted(e.SecretRef.Name), e.SecretRef.Name)
 			}
 			for _, k := range keys {
-				if variableName.MatchString(e.Prefix + k) {
+				if builtins.IsEnvName(e.Prefix + k) {
 					s.env = append(s.env, variable{name: e.Prefix + k, secret: secretOf(e.SecretRef.Name), key: k})
 				}
 			}
@@ -129,7 +128,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 	for _, e := range main.Env {
 		var v *variable
 		switch from := e.ValueFrom; {
-		case !variableName.MatchString(e.Name):
+		case !builtins.IsEnvName(e.Name):
 			s.note("%s is not a valid variable name.", quoted(e.Name))
 			continue
 		case from == nil:
@@ -172,7 +171,7 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 			continue
 		}
 		name := p.Name
-		if len(name) > 15 || !portName.MatchString(name) {
+		if !builtins.IsPortName(name) {
 			name = ""
 		}
 		if name == "" && p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
@@ -181,8 +180,6 @@ func (c *cluster) ports(s *service, main corev1.Container) {
 		s.ports = append(s.ports, port{number: n, name: name, protocol: cmp.Or(string(p.Protocol), "TCP")})
 	}
 }
-
-var portName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // generic converts a Kubernetes object to the form of chart values.
 func generic(v any) any {
@@ -238,11 +235,11 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 			s.note("the volume at %s is new: copy the files of the claim %s.", quoted(at), quoted(source.PersistentVolumeClaim.ClaimName))
 		}
 		switch {
-		case ok && (s.kind == plan.Job || label(at, serviceMost) == ""):
+		case ok && (s.kind == plan.Job || !builtins.IsVolumePath(at)):
 			s.note("the volume at %s was left out.", quoted(at))
 		case ok:
 			size := volumeSize
-			if q, has := claim.Spec.Resources.Requests[corev1.ResourceStorage]; has && !q.IsZero() {
+			if q, has := claim.Spec.Resources.Requests[corev1.ResourceStorage]; has && builtins.IsMemory(q.String()) {
 				size = q.String()
 			}
 			if !slices.ContainsFunc(s.volumes, func(v volume) bool { return v.path == at }) {
@@ -250,7 +247,7 @@ func (c *cluster) volumes(w *workload, main corev1.Container) {
 			}
 		case source.EmptyDir != nil:
 			size := ""
-			if q := source.EmptyDir.SizeLimit; q != nil && !q.IsZero() {
+			if q := source.EmptyDir.SizeLimit; q != nil && builtins.IsMemory(q.String()) {
 				size = q.String()
 			}
 			s.scratch(at, size, source.EmptyDir.Medium == corev1.StorageMediumMemory)

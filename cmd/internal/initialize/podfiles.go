@@ -9,6 +9,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // A podFile is a file in the container of a service. Its content is one of: a file of the
@@ -31,16 +33,11 @@ func (s *service) addFile(f podFile) {
 	s.files = append(s.files, f)
 }
 
-// mountable reports whether files= accepts the path.
-func mountable(at string) bool {
-	return path.IsAbs(at) && path.Clean(at) != "/" && !strings.Contains(at, ":") && !strings.Contains(at, "/..") && !strings.ContainsFunc(at, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
 // fromFile adds a file of the directory at a path of the container. It reports whether
 // there is one.
 func (c *composer) fromFile(out *service, abs, at string) bool {
 	rel, err := filepath.Rel(c.dir, abs)
-	if err != nil || !filepath.IsLocal(rel) || !c.isFile(filepath.ToSlash(rel)) || !mountable(at) {
+	if err != nil || !filepath.IsLocal(rel) || !c.isFile(filepath.ToSlash(rel)) || !builtins.IsMountPath(at) {
 		return false
 	}
 	if _, err := c.text(filepath.ToSlash(rel)); err != nil {
@@ -60,7 +57,7 @@ func (c *composer) configs(out *service, s *types.ServiceConfig, all *types.Proj
 			}
 			at = path.Join("/run/secrets", at)
 		}
-		if name := secretOf(sec.Source); name != "" && mountable(at) {
+		if name := secretOf(sec.Source); name != "" && builtins.IsMountPath(at) {
 			out.addFile(podFile{path: path.Clean(at), secret: name})
 		} else {
 			out.note("secret %s was left out.", quoted(sec.Source))
@@ -74,7 +71,7 @@ func (c *composer) configs(out *service, s *types.ServiceConfig, all *types.Proj
 		of := all.Configs[conf.Source]
 		switch {
 		case of.File != "" && c.fromFile(out, of.File, path.Clean(at)):
-		case of.Content != "" && mountable(at) && !hasSecret(of.Content):
+		case of.Content != "" && builtins.IsMountPath(at) && !hasSecret(of.Content):
 			out.addFile(podFile{path: path.Clean(at), text: of.Content})
 		default:
 			out.note("config %s was left out: set files = {%s: read_file(…)}.", quoted(conf.Source), str(at))
@@ -90,7 +87,7 @@ func (c *cluster) mountConfig(s *service, source *corev1.ConfigMapVolumeSource, 
 	if ok {
 		keys = slices.Sorted(maps.Keys(config.Data))
 	}
-	if len(config.BinaryData) > 0 || !ok || !mountable(at) || slices.ContainsFunc(keys, func(k string) bool { return hasSecret(config.Data[k]) }) {
+	if len(config.BinaryData) > 0 || !ok || !builtins.IsMountPath(at) || slices.ContainsFunc(keys, func(k string) bool { return hasSecret(config.Data[k]) }) {
 		s.note("the ConfigMap %s was mounted at %s and was left out: set files = {%s: {\"name\": read_file(…)}}.", quoted(source.Name), quoted(at), str(at))
 		return
 	}
@@ -110,7 +107,7 @@ func (c *cluster) mountSecret(s *service, source *corev1.SecretVolumeSource, m c
 	if len(items) == 0 && m.SubPath != "" {
 		items = []corev1.KeyToPath{{Key: m.SubPath, Path: m.SubPath}}
 	}
-	if len(items) == 0 || !mountable(at) {
+	if len(items) == 0 || !builtins.IsMountPath(at) {
 		s.note("the Secret %s was mounted at %s and was left out, because its keys are unknown: set files = {%s: {\"name\": secret(%q, key = …)}}.", quoted(source.SecretName), quoted(at), str(at), source.SecretName)
 		return
 	}
@@ -131,7 +128,7 @@ func chosen(items []corev1.KeyToPath, keys []string, subPath string) []corev1.Ke
 	}
 	return slices.DeleteFunc(slices.Clone(items), func(i corev1.KeyToPath) bool {
 		clean := path.Clean("/" + i.Path)
-		return clean == "/" || strings.Contains(clean, "/..") || subPath != "" && clean != path.Clean("/"+subPath)
+		return !builtins.IsFileName(clean[1:]) || subPath != "" && clean != path.Clean("/"+subPath)
 	})
 }
 

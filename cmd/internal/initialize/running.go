@@ -2,7 +2,6 @@ package initialize
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -88,12 +88,10 @@ func (w *workload) annotations() {
 	}
 }
 
-var pods = regexp.MustCompile(`^([0-9]{1,5}|[0-9]{1,2}%|100%)$`)
-
 // amount formats a number of pods, or a percentage. It returns "" for anything else.
 func amount(n intstr.IntOrString) string {
 	switch {
-	case !pods.MatchString(n.String()):
+	case !builtins.IsPods(n.String()):
 		return ""
 	case n.Type == intstr.Int:
 		return n.String()

@@ -3,6 +3,8 @@ package initialize
 import (
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // disk reports whether several services mount the named volume.
@@ -26,7 +28,7 @@ func (v volume) exclusive() bool { return !v.disk && !v.scratch }
 
 // scratch adds an empty directory.
 func (s *service) scratch(at, size string, memory bool) {
-	if !mountable(at) {
+	if !builtins.IsMountPath(at) {
 		s.note("the empty directory at %s was left out.", quoted(at))
 		return
 	}

@@ -63,6 +63,9 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 			if other.service != s {
 				d.Message = fmt.Sprintf("manifests: the services %s and %s both have %s", other.service.Plan.Name, s.Plan.Name, o)
 				d.Hint = "an object belongs to one release"
+				d.Related = append(d.Related,
+					plan.Related{Pos: other.service.Plan.Pos, Message: other.service.Plan.Name + " is declared here"},
+					plan.Related{Pos: s.Plan.Pos, Message: s.Plan.Name + " is declared here"})
 			}
 			e.session.Report(d)
 		}

@@ -76,9 +76,10 @@ func (e *kustomizeError) Error() string { return e.err.Error() }
 // A kustomizeWalk finds all files that a kustomization consists of. It knows all fields
 // that contain paths: what it does not find, kustomize does not get.
 type kustomizeWalk struct {
-	call  *Call
-	dirs  map[string]bool
-	files map[string]bool
+	call   *Call
+	dirs   map[string]bool
+	files  map[string]bool
+	within []string // the directories from the first one to that which is walked now
 }
 
 // kustomizationNames are the names of the file of a kustomization.
@@ -107,10 +108,15 @@ var (
 // dir adds the files of the kustomization in a directory, and returns the namespace that
 // it sets.
 func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
+	if i := slices.Index(w.within, dir); i >= 0 {
+		return "", explain.Errorf("the kustomization %s contains itself: %s", dir, strings.Join(append(slices.Clone(w.within[i:]), dir), " → "))
+	}
 	if w.dirs[dir] {
-		return "", nil // also a cycle, which kustomize reports
+		return "", nil
 	}
 	w.dirs[dir] = true
+	w.within = append(w.within, dir)
+	defer func() { w.within = w.within[:len(w.within)-1] }()
 	files := w.call.Session.Files
 	name := ""
 	for _, n := range kustomizationNames {
@@ -145,6 +151,9 @@ func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return "", &kustomizeError{name, explain.Errorf("%s is not a kustomization: want a mapping", name)}
+	}
+	if len(fields) == 0 {
+		return "", &kustomizeError{name, explain.Errorf("%s is empty", name).WithHint("write such as resources: [app.yaml]")}
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		if err := w.field(name, field, fields[field]); err != nil {

@@ -104,6 +104,9 @@ func Objects(doc []byte) ([]Object, [][]byte, error) {
 			Name         string `json:"name"`
 			Namespace    string `json:"namespace"`
 			GenerateName string `json:"generateName"`
+
+			Annotations map[string]string `json:"annotations"`
+			Labels      map[string]string `json:"labels"`
 		} `json:"metadata"`
 		Items []json.RawMessage `json:"items"`
 	}
@@ -139,7 +142,26 @@ func Objects(doc []byte) ([]Object, [][]byte, error) {
 	case o.Metadata.Name == "":
 		return nil, nil, fmt.Errorf("%s has no metadata.name", o.Kind)
 	}
+	if hook := unknownHook(o.Metadata.Annotations["helm.sh/hook"]); hook != "" {
+		return nil, nil, fmt.Errorf("%s has the Helm hook %q, which does not exist: Helm would leave the object out", at, hook)
+	}
 	return []Object{at}, [][]byte{doc}, nil
+}
+
+// unknownHook returns the first of the hooks in an annotation that Helm does not know, or "".
+func unknownHook(annotation string) string {
+	if annotation == "" {
+		return ""
+	}
+	for hook := range strings.SplitSeq(annotation, ",") {
+		hook = strings.ToLower(strings.TrimSpace(hook))
+		when, what, _ := strings.Cut(hook, "-")
+		ofAction := (when == "pre" || when == "post") && (what == "install" || what == "upgrade" || what == "rollback" || what == "delete")
+		if !ofAction && hook != "test" && hook != "test-success" {
+			return hook
+		}
+	}
+	return ""
 }
 
 // A KindError means that a document has no kind, and so is not a Kubernetes object.

@@ -52,6 +52,12 @@ func TestObjects(t *testing.T) {
 		{`{"apiVersion": "v1"}`, "it has no kind"},
 		{`{"apiVersion": "v1", "kind": "Pod"}`, "Pod has no metadata.name"},
 		{`{"apiVersion": "v1", "kind": "Pod", "metadata": "a"}`, "it is not a Kubernetes object: metadata is a string"},
+		{`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"b": 1}}}`, "it is not a Kubernetes object: metadata.annotations is a number"},
+		{`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"b": true}}}`, "it is not a Kubernetes object: metadata.labels is a bool"},
+		{`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": null, "labels": {"b": null}}}`, "[{v1 Pod  a}]"},
+		{`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"helm.sh/hook": "pre-install, Post-Upgrade,test"}}}`, "[{v1 Pod  a}]"},
+		{`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"helm.sh/hook": "pre-install,crd-install"}}}`,
+			`Pod a has the Helm hook "crd-install", which does not exist: Helm would leave the object out`},
 		{`[1]`, "it is not a Kubernetes object: want a mapping with apiVersion, kind and metadata"},
 		{`null`, "it is not a Kubernetes object: want a mapping with apiVersion, kind and metadata"},
 	} {

@@ -19,6 +19,8 @@ func Resolve(dir, p string) (string, *explain.Error) {
 		return "", explain.Errorf("%q: a path has at most %d characters", explain.Clip(p), maxPath)
 	case strings.HasPrefix(p, "/"), len(p) > 1 && p[1] == ':':
 		return "", explain.Errorf("%q is an absolute path", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
+	case strings.Contains(p, "://"):
+		return "", explain.Errorf("%q is a URL, not a path", explain.Clip(p)).WithHint("an evaluation has no network: copy the file into the workspace, and name its path")
 	case strings.HasPrefix(p, "~"):
 		return "", explain.Errorf("%q: a home directory is outside of the workspace", explain.Clip(p)).WithHint("paths are relative to the file that they are written in")
 	case strings.ContainsRune(p, '\\'):

@@ -9,7 +9,7 @@ import (
 func TestResolve(t *testing.T) {
 	for _, test := range []struct{ dir, path, want string }{
 		{".", ".", "."}, {".", "a/b", "a/b"}, {"lib", "../a", "a"}, {"lib", "./a//b/", "lib/a/b"}, {"a/b", "../..", "."},
-		{".", "", ""}, {".", "..", ""}, {"lib", "../../a", ""}, {".", "/a", ""}, {".", `a\b`, ""}, {".", "C:/a", ""}, {".", "~/a", ""}, {".", "a\x00b", ""},
+		{".", "", ""}, {".", "..", ""}, {"lib", "../../a", ""}, {".", "/a", ""}, {".", `a\b`, ""}, {".", "C:/a", ""}, {".", "~/a", ""}, {".", "a\x00b", ""}, {".", "https://a/b", ""},
 	} {
 		got, err := paths.Resolve(test.dir, test.path)
 		if got != test.want || (err == nil) != (test.want != "") {

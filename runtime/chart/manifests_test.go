@@ -98,6 +98,9 @@ func TestManifests(t *testing.T) {
 	if got := check(load()); got != "ConfigMap a is there twice" {
 		t.Errorf("Check of an object that is there twice = %q", got)
 	}
+	if err := shelf.WriteManifests(t.Context(), filepath.Join(t.TempDir(), "out"), "p-e", service); err == nil || err.Error() != "write a chart for extra: ConfigMap a is there twice" {
+		t.Errorf("WriteManifests of an object that is there twice: %v", err)
+	}
 	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}

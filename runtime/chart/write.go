@@ -30,8 +30,11 @@ func Write(dir string, s plan.Service) error {
 
 // WriteManifests writes the chart of a service that consists of manifests to the directory
 // dir, as [Write] does.
-func (s *Shelf) WriteManifests(ctx context.Context, dir string, service plan.Service) error {
-	list, _, err := s.manifests(ctx, service)
+func (s *Shelf) WriteManifests(ctx context.Context, dir, namespace string, service plan.Service) error {
+	list, objects, err := s.manifests(ctx, service)
+	if err == nil {
+		err = checkObjects(objects, namespace)
+	}
 	if err != nil {
 		return fmt.Errorf("write a chart for %s: %w", service.Name, err)
 	}

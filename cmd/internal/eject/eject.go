@@ -125,7 +125,7 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	}
 	switch {
 	case len(s.Manifests) > 0:
-		if err := shelf.WriteManifests(ctx, filepath.Join(dir, s.Name), s); err != nil {
+		if err := shelf.WriteManifests(ctx, filepath.Join(dir, s.Name), p.NamespaceOf(&s), s); err != nil {
 			return out, err
 		}
 	case s.Chart == nil:

@@ -213,6 +213,8 @@ func typeOf(v any) string {
 		return "bool"
 	case float64, json.Number:
 		return "float"
+	case nil:
+		return "None"
 	}
 	return "int"
 }

@@ -31,17 +31,30 @@ type PatchElem struct {
 	End   bool   `json:"end,omitempty"`
 }
 
-// fixedFields identify an object, or are not the chart's.
-var fixedFields = []string{"apiVersion", "kind", "status", "metadata.name", "metadata.namespace"}
-
-// fixed returns the fixed field that is at a path or below it; empty: none.
-func fixed(path []any) string {
-	at := dotted(path)
-	i := slices.IndexFunc(fixedFields, func(f string) bool { return f == at || strings.HasPrefix(f, at+".") })
-	if i < 0 {
-		return ""
+// The fields that identify an object, and those that are not the chart's; and the fields by
+// which a workload finds its pods.
+var (
+	fixedFields = []string{"apiVersion", "kind", "status", "metadata.name", "metadata.namespace", "metadata.generateName", "metadata.resourceVersion", "metadata.uid"}
+	podFields   = []string{
+		"spec.selector", "spec.template.metadata.labels.app.kubernetes.io/name", "spec.template.metadata.labels.app.kubernetes.io/instance",
 	}
-	return fixedFields[i]
+)
+
+// fixed returns the fixed field of an object of a kind that is at a path, below it or above
+// it; empty: none.
+func fixed(kind string, path []any) string {
+	at := dotted(path)
+	in := func(fields []string) string {
+		i := slices.IndexFunc(fields, func(f string) bool { return f == at || strings.HasPrefix(f, at+".") || strings.HasPrefix(at, f+".") })
+		if at == "" || i < 0 {
+			return ""
+		}
+		return fields[i]
+	}
+	if f := in(fixedFields); f != "" || kind != "Deployment" && kind != "StatefulSet" && kind != "DaemonSet" {
+		return f
+	}
+	return in(podFields)
 }
 
 // Compile compiles a patch for templates, and returns its first errors, with their places in
@@ -57,12 +70,13 @@ func Compile(p plan.Patch) ([]PatchOp, []Problem) {
 // errors. A value of None deletes a field. The elements of lists that Kubernetes merges by a
 // key are merged; new ones are added at the end.
 func compileMerge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
-	m := merger{}
+	m := merger{kind: kind}
 	m.object(nil, nil, form(kind), patch)
 	return m.ops, m.found
 }
 
 type merger struct {
+	kind  string
 	ops   []PatchOp
 	found []Problem
 }
@@ -107,7 +121,11 @@ func (m *merger) value(at, path []any, of form, v any) {
 		}
 		return
 	}
-	if f := fixed(path); f != "" {
+	if f := fixed(m.kind, path); f != "" {
+		if found := conforms(at, of, v); v != nil && len(found) > 0 {
+			m.found = append(m.found, found...)
+			return
+		}
 		m.wrong(at, "a patch cannot change %s", f)
 		return
 	}
@@ -120,6 +138,9 @@ func (m *merger) value(at, path []any, of form, v any) {
 		if !isList {
 			m.wrong(at, "want list, got %s", typeOf(v))
 			return
+		}
+		if len(list) == 0 {
+			m.wrong(at, "an empty list changes nothing: its elements are merged by %s; write None to delete the list", key)
 		}
 		for i, e := range list {
 			m.element(append(slices.Clone(at), i), path, elem, key, e)
@@ -244,7 +265,7 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 	}
 	text, _ := op["path"].(string)
 	if !strings.HasPrefix(text, "/") {
-		return wrong("path", "want a path such as /spec/replicas, got %v", op["path"])
+		return wrong("path", "want a path such as /spec/replicas, got %q", text)
 	}
 	out := PatchOp{Must: do != "add", Delete: do == "remove", Test: do == "test"}
 	of := form(kind)
@@ -274,7 +295,7 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 			out.Path, of = append(out.Path, part), fields[n].form
 		}
 	}
-	if f := fixed(out.Path); f != "" && do != "test" {
+	if f := fixed(kind, out.Path); f != "" && do != "test" {
 		return wrong("path", "%q: a patch cannot change %s", text, f)
 	}
 	v, has := op["value"]

@@ -3,6 +3,7 @@ package builtins
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -55,6 +56,10 @@ var databaseFunc = declare("database", "service",
 		c.dataFiles(a.Files, e.Path)
 		w.Database = &plan.DatabaseSpec{Engine: a.Engine, Version: a.Version, Storage: a.Storage, DatabaseAccess: c.databaseAccess(&a.databaseAccess, e)}
 		c.sharedMemory(w, a)
+		if n, err := strconv.Atoi(a.Database); err == nil && e.Numbers > 0 && n >= e.Numbers && len(a.Args)+len(a.Command)+len(a.Files)+len(a.Values) == 0 && a.Chart == nil {
+			c.wrong("database", explain.Errorf("a server of %s has the databases 0 to %d", e.Name, e.Numbers-1).
+				WithHint("for more give it args = [%s, \"--databases\", \"%d\"]", explain.Literals(e.Args), n+1))
+		}
 		if known && w.Health == nil && a.Chart == nil && c.Valid("health") {
 			h := e.Health
 			if h.Port != 0 && len(w.Ports) > 0 {

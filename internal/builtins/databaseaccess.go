@@ -3,6 +3,7 @@ package builtins
 import (
 	"net/url"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -82,6 +83,10 @@ func checkDatabaseName(e chartspec.Engine, name string) *explain.Error {
 
 func checkDatabaseUser(e chartspec.Engine, user string) *explain.Error {
 	switch {
+	case e.NoUser != "" && strings.HasPrefix(user, e.NoUser):
+		return explain.Errorf("%q: %s reserves names that begin with %s", explain.Clip(user), e.Name, e.NoUser)
+	case e.MaxUser > 0 && len(user) > e.MaxUser:
+		return explain.Errorf("%q has %d characters, and a user of %s at most %d", explain.Clip(user), len(user), e.Name, e.MaxUser)
 	case e.User != "":
 		return explain.Errorf("the user of %s is %s", e.Name, e.User).WithHint("leave it out")
 	case user == "root" && e.Scheme == "mysql":

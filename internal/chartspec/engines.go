@@ -17,6 +17,9 @@ type Engine struct {
 	Scheme  string   // of its URL
 	Query   string   // of its URL
 	User    string   // required user name; empty: any
+	NoUser  string   // prefix of names that a user cannot have; empty: none
+	MaxUser int      // maximum length of the name of a user; 0: that of all engines
+	Numbers int      // databases have numbers below this one, unless the server has other arguments; 0: names
 	JDBC    string   // scheme of its URL for JDBC, without "jdbc:"; empty: there is none
 	Port    int      // 0: not known
 	Path    string   // directory of its data
@@ -43,7 +46,7 @@ var engines = []Engine{
 		Name: "postgresql", Aliases: []string{"postgres", "pg", "pgsql"}, Image: "docker.io/library/postgres",
 		Like:   []string{"docker.io/postgis/postgis", "docker.io/pgvector/pgvector"},
 		Scheme: "postgresql", JDBC: "postgresql", Query: "sslmode=disable", // the image has no certificate, and some drivers require one by default
-		Port: 5432, Path: "/var/lib/postgresql/data",
+		NoUser: "pg_", Port: 5432, Path: "/var/lib/postgresql/data",
 		Health: plan.Health{Kind: plan.HealthCommand, Command: []string{"pg_isready", "-q", "-h", "127.0.0.1"}},
 		Env: []Variable{
 			// The root of the volume may contain lost+found, and its mode may not be 0700.
@@ -54,7 +57,7 @@ var engines = []Engine{
 		},
 	},
 	{
-		Name: "mysql", Image: "docker.io/library/mysql", Scheme: "mysql", JDBC: "mysql", Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
+		Name: "mysql", Image: "docker.io/library/mysql", Scheme: "mysql", JDBC: "mysql", MaxUser: 32, Port: 3306, Path: "/var/lib/mysql", SubPath: "mysql",
 		Health: plan.Health{Kind: plan.HealthTCP, Port: 3306},
 		Env: []Variable{
 			{Name: "MYSQL_DATABASE", Credential: "database", InURL: true},
@@ -74,7 +77,7 @@ var engines = []Engine{
 		},
 	},
 	{
-		Name: "redis", Image: "docker.io/library/redis", Scheme: "redis", User: "default", Port: 6379, Path: "/data",
+		Name: "redis", Image: "docker.io/library/redis", Scheme: "redis", User: "default", Numbers: 16, Port: 6379, Path: "/data",
 		Health: plan.Health{Kind: plan.HealthTCP, Port: 6379},
 		Env:    []Variable{{Name: "REDIS_PASSWORD", Credential: "password", InURL: true}},
 		Args:   []string{"redis-server", "--requirepass", "$(REDIS_PASSWORD)", "--appendonly", "yes"},

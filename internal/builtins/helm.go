@@ -1,8 +1,13 @@
 package builtins
 
 import (
-	"go.starlark.net/starlark"
+	"bytes"
 
+	"go.starlark.net/starlark"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pipelinefile/pipe/internal/bounded"
+	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -36,14 +41,42 @@ func (c *Call) valuesFiles(names []string) []string {
 	for i, f := range names {
 		name, p := c.resolve(f)
 		if p == nil {
-			if _, err := c.Session.Files.Read(name, plan.InputValues); err != nil {
+			data, err := c.Session.Files.Read(name, plan.InputValues)
+			if err != nil {
 				p = c.Session.Files.problem(name, err)
+			} else {
+				p = c.checkValuesFile(name, data)
 			}
 		}
 		c.wrong("values_files", p.In(i))
 		out = append(out, name)
 	}
 	return out
+}
+
+// checkValuesFile checks that Helm can read a values file. Each is checked once.
+func (c *Call) checkValuesFile(name string, data []byte) *explain.Error {
+	if c.Session.valuesFiles[name] || c.Session.Meter.Charge(parseSize*uint64(len(data))) != nil {
+		return nil // a bound ends the evaluation
+	}
+	if c.Session.valuesFiles == nil {
+		c.Session.valuesFiles = map[string]bool{}
+	}
+	c.Session.valuesFiles[name] = true
+	err := shallow(data)
+	var text []byte
+	if err == nil {
+		text, err = bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
+	}
+	switch text = bytes.TrimSpace(text); {
+	case bound(err):
+		return nil
+	case err != nil:
+		return explain.Errorf("%s: %v", name, err)
+	case text[0] != '{' && string(text) != "null":
+		return explain.Errorf("%s is not a file of values: want a mapping", name)
+	}
+	return nil
 }
 
 // podImages is what is done with the images that charts and manifests name.

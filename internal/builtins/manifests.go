@@ -268,11 +268,14 @@ var readYAMLAllFunc = reader("read_yaml_all", "list", "Returns the values of all
 		out := make([]starlark.Value, 0, len(docs))
 		for i, doc := range docs {
 			v, err := decodeYAML(c, doc.Data)
+			if err != nil && !bound(err) {
+				_, err = decodeYAML(c, doc.InFile()) // with the lines of the file
+			}
 			if bound(err) {
 				return nil, err
 			}
 			if err != nil {
-				return nil, fmt.Errorf("document %d, line %d: %w", i+1, doc.Line, err)
+				return nil, fmt.Errorf("document %d, which begins in line %d: %w", i+1, doc.Line, err)
 			}
 			out = append(out, v)
 		}

@@ -34,12 +34,13 @@ type Session struct {
 	Skips    []Skip
 	Missing  []Missing // parameters that need a value and have none
 
-	names    map[string]*Service
-	disks    map[string]plan.Pos // of disk(), by name
-	params   map[string]plan.Pos // position of each declaration
-	sources  map[string]*Source
-	errors   reports
-	warnings reports
+	names       map[string]*Service
+	disks       map[string]plan.Pos // of disk(), by name
+	valuesFiles map[string]bool     // those that were checked
+	params      map[string]plan.Pos // position of each declaration
+	sources     map[string]*Source
+	errors      reports
+	warnings    reports
 }
 
 // NewSession returns a session that reads files through f.

@@ -172,9 +172,6 @@ func (o Options) Check() error {
 			return err
 		}
 	}
-	if err := o.checkRegistries(); err != nil {
-		return err
-	}
 	_, err := builderTLS(o.BuildKitTLS)
 	return err
 }
@@ -191,6 +188,9 @@ func Open(ctx context.Context, opts Options) (*Runtime, error) {
 }
 
 func (r *Runtime) open(ctx context.Context, opts Options) error {
+	if err := opts.checkRegistries(); err != nil {
+		return err
+	}
 	hide := newRedactor(opts.notice)
 	var from runtime.Secrets
 	if opts.Secrets != nil {

@@ -87,8 +87,8 @@ func TestRegistriesAreChecked(t *testing.T) {
 	if err := os.WriteFile(mirrors.File(home), []byte("[[registry]]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Options{Home: home}.Check()
+	_, err := Open(t.Context(), Options{Home: home, Kubeconfig: filepath.Join(home, "missing")})
 	if want := "registry: " + mirrors.File(home) + ":1:3: this [[registry]] has no prefix"; err == nil || err.Error() != want {
-		t.Errorf("Check = %v\nwant %s", err, want)
+		t.Errorf("Open = %v\nwant %s", err, want)
 	}
 }

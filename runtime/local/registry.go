@@ -21,9 +21,6 @@ func Registry(home, executable string) serve.Options {
 // registry returns the registry that opts name, or the embedded one, which
 // is started if it has ended. If opts are passive, it is not created.
 func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry, error) {
-	if err := opts.checkRegistries(); err != nil {
-		return nil, err
-	}
 	prefix := opts.Registry
 	var at *attachment // of the embedded one
 	if prefix == "" {

@@ -63,6 +63,9 @@ func (r *Registry) current() (*session, error) {
 			return nil, err
 		}
 		r.session = &session{puller: puller, began: time.Now(), clients: map[string]*client{}, heads: map[string]bool{}}
+		for host := range r.wire.writes { // the embedded registry
+			r.session.heads[host] = true
+		}
 	}
 	return r.session, nil
 }

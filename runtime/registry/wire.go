@@ -113,6 +113,11 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		wait = w.writePatience
 	}
+	if r.Method == http.MethodPatch {
+		// An upload may take hours, for which the others do not wait.
+		leave(nil)
+		leave = func(answer *http.Response) { w.gate(r.URL.Host).note(answer) }
+	}
 	answer, err := patiently(w.inner, r, wait)
 	leave(answer)
 	return answer, err

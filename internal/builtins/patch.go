@@ -7,9 +7,9 @@ import (
 
 	"go.starlark.net/starlark"
 
-	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
+	"github.com/pipelinefile/pipe/internal/kubepatch"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -102,7 +102,7 @@ type patchArgs struct {
 
 var patchFunc = declare("patch", "patch", "Changes objects of a generated chart, by their kind and name. The fields are checked here; that there is such an object when the chart is rendered.",
 	func(c *Call, a *patchArgs) (starlark.Value, error) {
-		kinds := chartspec.Kinds()
+		kinds := kubepatch.Kinds()
 		known := slices.Contains(kinds, a.Kind)
 		if c.Valid("kind") && !known {
 			c.wrong("kind", explain.Errorf("a generated chart has no object of kind %q", explain.Clip(a.Kind)).Near(a.Kind, kinds, "the kinds are "+strings.Join(kinds, ", ")))
@@ -123,7 +123,7 @@ var patchFunc = declare("patch", "patch", "Changes objects of a generated chart,
 			c.wrong("merge", explain.Errorf("is missing: the patch changes nothing").WithHint(`write merge = {"spec": {…}} or json = [{"op": "add", …}]`))
 			return p, nil
 		}
-		_, found := chartspec.Compile(p.plan)
+		_, found := kubepatch.Compile(p.plan)
 		for _, f := range found {
 			c.wrongField(param, f, "")
 		}

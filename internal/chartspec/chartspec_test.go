@@ -13,8 +13,8 @@ func TestCheck(t *testing.T) {
 	for i := range 1000 {
 		many[fmt.Sprint("key", i)] = i
 	}
-	if n := len(Check(Service, many)); n != maxProblems {
-		t.Errorf("%d problems, want %d", n, maxProblems)
+	if n := len(Check(Service, many)); n != MaxProblems {
+		t.Errorf("%d problems, want %d", n, MaxProblems)
 	}
 	tests := []struct {
 		workload Workload

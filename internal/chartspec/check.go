@@ -22,8 +22,8 @@ type Problem struct {
 	Argument string
 }
 
-// maxProblems limits the result of Check, as more would not be read.
-const maxProblems = 10
+// MaxProblems limits the problems that are returned, as more would not be read.
+const MaxProblems = 10
 
 // Check returns the problems of values= for the generated chart of a workload: unknown
 // keys, values that the schema rejects, keys that only charts of the other workload have,
@@ -44,7 +44,7 @@ func (c *checker) add(path []any, format string, args ...any) {
 	c.found = append(c.found, Problem{Path: slices.Clone(path), Message: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) full() bool { return len(c.found) >= maxProblems }
+func (c *checker) full() bool { return len(c.found) >= MaxProblems }
 
 func (c *checker) value(path []any, s Shape, v any) {
 	if c.full() {
@@ -76,7 +76,7 @@ func (c *checker) value(path []any, s Shape, v any) {
 			return
 		}
 	case Integer:
-		if n, ok := integer(v); ok {
+		if n, ok := Whole(v); ok {
 			c.integer(path, s, n)
 			return
 		}
@@ -86,7 +86,7 @@ func (c *checker) value(path []any, s Shape, v any) {
 			return
 		}
 	}
-	c.add(path, "want %s, got %s", s.Type.word(), typeOf(v))
+	c.add(path, "want %s, got %s", s.Type.word(), TypeOf(v))
 }
 
 func (c *checker) object(path []any, s Shape, m map[string]any) {
@@ -162,8 +162,8 @@ func either(of []string) string {
 	return out
 }
 
-// integer returns a whole number, precise enough to compare it with limits.
-func integer(v any) (float64, bool) {
+// Whole returns a whole number, precise enough to compare it with limits.
+func Whole(v any) (float64, bool) {
 	var f float64
 	switch v := v.(type) {
 	case int:
@@ -200,8 +200,8 @@ func (t Type) word() string {
 	return string(t)
 }
 
-// typeOf returns the name of the type of plain data in the language of Pipelinefiles.
-func typeOf(v any) string {
+// TypeOf returns the name of the type of plain data in the language of Pipelinefiles.
+func TypeOf(v any) string {
 	switch v.(type) {
 	case map[string]any:
 		return "dict"

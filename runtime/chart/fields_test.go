@@ -28,9 +28,9 @@ var patchable = []any{
 	policyv1.PodDisruptionBudget{}, rbacv1.Role{}, rbacv1.RoleBinding{},
 }
 
-// TestGenerateFields: internal/chartspec/fields.txt has the fields of these kinds.
+// TestGenerateFields: internal/kubepatch/fields.txt has the fields of these kinds.
 func TestGenerateFields(t *testing.T) {
-	const file = "../../internal/chartspec/fields.txt"
+	const file = "../../internal/kubepatch/fields.txt"
 	types := map[string]string{}
 	for _, v := range patchable {
 		collect(t, reflect.TypeOf(v), types)

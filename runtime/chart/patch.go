@@ -7,7 +7,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/chart"
 
-	"github.com/pipelinefile/pipe/internal/chartspec"
+	"github.com/pipelinefile/pipe/internal/kubepatch"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -17,15 +17,15 @@ type patchValues struct {
 }
 
 type patch struct {
-	Kind string              `json:"kind"`
-	Name string              `json:"name,omitempty"`
-	Ops  []chartspec.PatchOp `json:"ops"`
+	Kind string         `json:"kind"`
+	Name string         `json:"name,omitempty"`
+	Ops  []kubepatch.Op `json:"ops"`
 }
 
 // patches adds the patches of a service.
 func (v *values) patches(s plan.Service) error {
 	for _, p := range s.Workload.Patches.Patches {
-		ops, found := chartspec.Compile(p)
+		ops, found := kubepatch.Compile(p)
 		if len(found) > 0 { // the evaluation has checked it, by the fields that it knows
 			return fmt.Errorf("%s: patch of %s: %v: %s", p.Pos, p.Kind, found[0].Path, found[0].Message)
 		}

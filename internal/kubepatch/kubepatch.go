@@ -1,4 +1,7 @@
-package chartspec
+// Package kubepatch compiles patches of the objects of generated charts: it checks them against
+// the fields of the kinds of Kubernetes, and returns them in a form that the templates of the
+// charts can carry out.
+package kubepatch
 
 import (
 	"fmt"
@@ -7,12 +10,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/chartspec"
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A PatchOp is one change of an object, in a form that templates can carry out. The path
-// has keys of maps as strings, and elements of lists as a [PatchElem].
-type PatchOp struct {
+// An Op is one change of an object, in a form that templates can carry out. The path
+// has keys of maps as strings, and elements of lists as an [Elem].
+type Op struct {
 	Path   []any `json:"path"`
 	Value  any   `json:"value,omitempty"`
 	Keep   bool  `json:"keep,omitempty"` // a value that exists stays
@@ -22,9 +26,9 @@ type PatchOp struct {
 	Test   bool  `json:"test,omitempty"`   // it is an error if the value is another one
 }
 
-// A PatchElem is an element of a list: that with a value of a key, that at an index, or the
+// An Elem is an element of a list: that with a value of a key, that at an index, or the
 // one after the last.
-type PatchElem struct {
+type Elem struct {
 	Key   string `json:"key,omitempty"`
 	Value any    `json:"value,omitempty"`
 	Index *int   `json:"index,omitempty"`
@@ -59,7 +63,7 @@ func fixed(kind string, path []any) string {
 
 // Compile compiles a patch for templates, and returns its first errors, with their places in
 // its Merge or JSON.
-func Compile(p plan.Patch) ([]PatchOp, []Problem) {
+func Compile(p plan.Patch) ([]Op, []chartspec.Problem) {
 	if p.JSON != nil {
 		return compileJSON(p.Kind, p.JSON)
 	}
@@ -69,7 +73,7 @@ func Compile(p plan.Patch) ([]PatchOp, []Problem) {
 // compileMerge compiles a strategic merge patch of an object of a kind, and returns its first
 // errors. A value of None deletes a field. The elements of lists that Kubernetes merges by a
 // key are merged; new ones are added at the end.
-func compileMerge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
+func compileMerge(kind string, patch map[string]any) ([]Op, []chartspec.Problem) {
 	m := merger{kind: kind}
 	m.object(nil, nil, form(kind), patch)
 	return m.ops, m.found
@@ -77,12 +81,12 @@ func compileMerge(kind string, patch map[string]any) ([]PatchOp, []Problem) {
 
 type merger struct {
 	kind  string
-	ops   []PatchOp
-	found []Problem
+	ops   []Op
+	found []chartspec.Problem
 }
 
 func (m *merger) wrong(at []any, format string, args ...any) {
-	m.found = append(m.found, Problem{Path: slices.Clone(at), Message: fmt.Sprintf(format, args...)})
+	m.found = append(m.found, chartspec.Problem{Path: slices.Clone(at), Message: fmt.Sprintf(format, args...)})
 }
 
 // object merges a patch of an object. at is the place in the patch, path in the object.
@@ -93,14 +97,14 @@ func (m *merger) object(at, path []any, of form, patch map[string]any) {
 		at, path := append(slices.Clone(at), name), append(slices.Clone(path), name)
 		next := elem
 		switch i := slices.IndexFunc(fields, func(f field) bool { return f.name == name }); {
-		case len(m.found) >= maxProblems:
+		case len(m.found) >= chartspec.MaxProblems:
 			return
 		case strings.HasPrefix(name, "$"):
 			m.wrong(at, "%s is not possible here: write None to delete a field, or json = […]", name)
 			continue
 		case isDict:
 		case i < 0:
-			m.found = append(m.found, Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
+			m.found = append(m.found, chartspec.Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
 			continue
 		default:
 			next = fields[i].form
@@ -117,7 +121,7 @@ func (m *merger) value(at, path []any, of form, v any) {
 	}
 	if dict, ok := v.(map[string]any); ok && len(dict) == 0 { // such as emptyDir: nothing is merged into what exists
 		if m.found = append(m.found, conforms(at, of, v)...); len(m.found) == 0 {
-			m.ops = append(m.ops, PatchOp{Path: path, Value: v, Keep: true})
+			m.ops = append(m.ops, Op{Path: path, Value: v, Keep: true})
 		}
 		return
 	}
@@ -130,13 +134,13 @@ func (m *merger) value(at, path []any, of form, v any) {
 		return
 	}
 	if v == nil {
-		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
+		m.ops = append(m.ops, Op{Path: path, Delete: true})
 		return
 	}
 	if elem, key, ok := of.list(); ok && key != "" {
 		list, isList := v.([]any)
 		if !isList {
-			m.wrong(at, "want list, got %s", typeOf(v))
+			m.wrong(at, "want list, got %s", chartspec.TypeOf(v))
 			return
 		}
 		if len(list) == 0 {
@@ -148,7 +152,7 @@ func (m *merger) value(at, path []any, of form, v any) {
 		return
 	}
 	if m.found = append(m.found, conforms(at, of, v)...); len(m.found) == 0 {
-		m.ops = append(m.ops, PatchOp{Path: path, Value: v})
+		m.ops = append(m.ops, Op{Path: path, Value: v})
 	}
 }
 
@@ -156,7 +160,7 @@ func (m *merger) value(at, path []any, of form, v any) {
 func (m *merger) element(at, path []any, of form, key string, v any) {
 	dict, ok := v.(map[string]any)
 	if !ok {
-		m.wrong(at, "want dict, got %s", typeOf(v))
+		m.wrong(at, "want dict, got %s", chartspec.TypeOf(v))
 		return
 	}
 	id, has := dict[key]
@@ -164,29 +168,29 @@ func (m *merger) element(at, path []any, of form, key string, v any) {
 		m.wrong(at, "%s is missing, by which the elements of this list are merged", key)
 		return
 	}
-	path = append(slices.Clone(path), PatchElem{Key: key, Value: id})
+	path = append(slices.Clone(path), Elem{Key: key, Value: id})
 	if dict["$patch"] == "delete" {
-		m.ops = append(m.ops, PatchOp{Path: path, Delete: true})
+		m.ops = append(m.ops, Op{Path: path, Delete: true})
 		return
 	}
 	rest := maps.Clone(dict)
 	delete(rest, key)
 	m.found = append(m.found, conforms(append(slices.Clone(at), key), fieldOf(of, key), id)...)
-	m.ops = append(m.ops, PatchOp{Path: append(slices.Clone(path), key), Value: id})
+	m.ops = append(m.ops, Op{Path: append(slices.Clone(path), key), Value: id})
 	m.object(at, path, of, rest)
 }
 
 // conforms returns the errors of a value that is set as a whole.
-func conforms(at []any, of form, v any) []Problem {
-	wrong := func(want string) []Problem {
-		return []Problem{{Path: slices.Clone(at), Message: fmt.Sprintf("want %s, got %s", want, typeOf(v))}}
+func conforms(at []any, of form, v any) []chartspec.Problem {
+	wrong := func(want string) []chartspec.Problem {
+		return []chartspec.Problem{{Path: slices.Clone(at), Message: fmt.Sprintf("want %s, got %s", want, chartspec.TypeOf(v))}}
 	}
 	if elem, _, ok := of.list(); ok {
 		list, ok := v.([]any)
 		if !ok {
 			return wrong("list")
 		}
-		var found []Problem
+		var found []chartspec.Problem
 		for i, e := range list {
 			found = append(found, conforms(append(slices.Clone(at), i), elem, e)...)
 		}
@@ -199,14 +203,14 @@ func conforms(at []any, of form, v any) []Problem {
 		if !ok {
 			return wrong("dict")
 		}
-		var found []Problem
+		var found []chartspec.Problem
 		for _, name := range slices.Sorted(maps.Keys(dict)) {
 			at := append(slices.Clone(at), name)
 			next := elem
 			if !isDict {
 				i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 				if i < 0 {
-					found = append(found, Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
+					found = append(found, chartspec.Problem{Path: at, Message: "it has no such field", Unknown: true, Known: names(fields)})
 					continue
 				}
 				next = fields[i].form
@@ -219,7 +223,7 @@ func conforms(at []any, of form, v any) []Problem {
 	}
 	_, isText := v.(string)
 	_, isBool := v.(bool)
-	_, isInt := integer(v)
+	_, isInt := chartspec.Whole(v)
 	switch {
 	case of == "string" && !isText:
 		return wrong("string")
@@ -237,7 +241,7 @@ func conforms(at []any, of form, v any) []Problem {
 
 // compileJSON compiles a JSON patch (RFC 6902) of an object of a kind, and returns its first
 // errors.
-func compileJSON(kind string, patch []plan.Values) (ops []PatchOp, found []Problem) {
+func compileJSON(kind string, patch []plan.Values) (ops []Op, found []chartspec.Problem) {
 	for i, op := range patch {
 		compiled, p := jsonOp(kind, op)
 		if p != nil {
@@ -247,16 +251,16 @@ func compileJSON(kind string, patch []plan.Values) (ops []PatchOp, found []Probl
 		}
 		ops = append(ops, compiled)
 	}
-	return ops, found[:min(len(found), maxProblems)]
+	return ops, found[:min(len(found), chartspec.MaxProblems)]
 }
 
-func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
-	wrong := func(key, format string, args ...any) (PatchOp, *Problem) {
-		return PatchOp{}, &Problem{Path: []any{key}, Message: fmt.Sprintf(format, args...)}
+func jsonOp(kind string, op map[string]any) (Op, *chartspec.Problem) {
+	wrong := func(key, format string, args ...any) (Op, *chartspec.Problem) {
+		return Op{}, &chartspec.Problem{Path: []any{key}, Message: fmt.Sprintf(format, args...)}
 	}
 	for _, name := range slices.Sorted(maps.Keys(op)) {
 		if known := []string{"op", "path", "value"}; !slices.Contains(known, name) {
-			return PatchOp{}, &Problem{Path: []any{name}, Message: "an operation has no such key", Unknown: true, Known: known}
+			return Op{}, &chartspec.Problem{Path: []any{name}, Message: "an operation has no such key", Unknown: true, Known: known}
 		}
 	}
 	do, _ := op["op"].(string)
@@ -267,7 +271,7 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 	if !strings.HasPrefix(text, "/") {
 		return wrong("path", "want a path such as /spec/replicas, got %q", text)
 	}
-	out := PatchOp{Must: do != "add", Delete: do == "remove", Test: do == "test"}
+	out := Op{Must: do != "add", Delete: do == "remove", Test: do == "test"}
 	of := form(kind)
 	parts := strings.Split(text[1:], "/")
 	for i, part := range parts {
@@ -277,20 +281,20 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 		item, _, isList := of.list()
 		switch fields := of.fields(); {
 		case isList && part == "-" && last && do == "add":
-			out.Path, of = append(out.Path, PatchElem{End: true}), item
+			out.Path, of = append(out.Path, Elem{End: true}), item
 		case isList:
 			n, err := strconv.Atoi(part)
 			if err != nil || n < 0 {
 				return wrong("path", "%q: want the index of an element, got %q", text, part)
 			}
-			out.Path, of = append(out.Path, PatchElem{Index: &n}), item
+			out.Path, of = append(out.Path, Elem{Index: &n}), item
 			out.Insert = last && do == "add"
 		case isDict:
 			out.Path, of = append(out.Path, part), elem
 		default:
 			n := slices.IndexFunc(fields, func(f field) bool { return f.name == part })
 			if n < 0 {
-				return PatchOp{}, &Problem{Path: []any{"path"}, Message: fmt.Sprintf("%q: it has no field %q", text, part), Unknown: true, Part: part, Known: names(fields)}
+				return Op{}, &chartspec.Problem{Path: []any{"path"}, Message: fmt.Sprintf("%q: it has no field %q", text, part), Unknown: true, Part: part, Known: names(fields)}
 			}
 			out.Path, of = append(out.Path, part), fields[n].form
 		}
@@ -306,7 +310,7 @@ func jsonOp(kind string, op map[string]any) (PatchOp, *Problem) {
 		return wrong("value", "is missing")
 	}
 	if p := conforms([]any{"value"}, of, v); len(p) > 0 {
-		return PatchOp{}, &p[0]
+		return Op{}, &p[0]
 	}
 	out.Value = v
 	return out, nil

@@ -1,4 +1,4 @@
-package chartspec
+package kubepatch
 
 import (
 	_ "embed"

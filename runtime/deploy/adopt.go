@@ -17,22 +17,22 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// A release takes over (SPEC E8) what exists in these steps:
+// A release adopts (SPEC E8) what exists in these steps:
 //
 //  1. Check asks the server for the result of each patch, in a dry run, and reports it.
-//  2. The revision is recorded, with a label that says that it takes over what exists.
+//  2. The revision is recorded, with a label that says that it adopts what exists.
 //  3. Each object is patched, with one request that also sets Helm's marks of ownership.
 //
 // A process that dies after step 2 leaves a pending revision with that label, so that the
 // next one completes the adoption, whether it is asked to adopt or not.
 
-// labelAdopts is the number of the revision that takes over what exists.
+// labelAdopts is the number of the revision that adopts what exists.
 const labelAdopts = "pipelinefile.github.io/adopts"
 
 // lastApplied is where kubectl stores the configuration that it has applied.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// adopting reports whether the operation takes over what exists: it is asked to, or
+// adopting reports whether the operation adopts what exists: it is asked to, or
 // completes one that was.
 func (o *operation) adopting() bool {
 	if o.r.Adopt {
@@ -49,7 +49,7 @@ func (o *operation) adoptsRelease() bool {
 	return ok && o.adopting() && err == nil && owner == (runtime.EnvironmentKey{}) && last.Fingerprint() == ""
 }
 
-// A busyError means that a release cannot be taken over because its last revision is
+// A busyError means that a release cannot be adopted because its last revision is
 // pending: another tool writes it, or has died.
 type busyError struct{ namespace, release, status string }
 
@@ -57,7 +57,7 @@ func (e *busyError) Error() string {
 	return fmt.Sprintf("release %s is %s: another tool writes it, or was interrupted; if nothing writes it any more: helm --namespace %s rollback %s", e.release, e.status, e.namespace, e.release)
 }
 
-// idle returns an error if another tool may be writing the release that is taken over.
+// idle returns an error if another tool may be writing the release that is adopted.
 func (o *operation) idle() error {
 	if last, _ := o.last(); o.adoptsRelease() && statusOf(last).IsPending() {
 		return &busyError{o.r.Namespace, o.r.Service.Name, last.Status}
@@ -65,7 +65,7 @@ func (o *operation) idle() error {
 	return nil
 }
 
-// adoption describes what becomes of an object that is taken over.
+// adoption describes what becomes of an object that is adopted.
 func adoption(info *resource.Info, from string, live *unstructured.Unstructured, result kruntime.Object) (runtime.Adoption, error) {
 	a := runtime.Adoption{ObjectKind: info.Mapping.GroupVersionKind.Kind, Namespace: info.Namespace, Name: info.Name, From: from}
 	after, ok := result.(*unstructured.Unstructured)
@@ -130,7 +130,7 @@ func setOrRemove(object map[string]any, values map[string]string, name string) {
 }
 
 // free returns an error, before Helm records the revision, if it has an object that cannot
-// be taken over: Helm takes over all of them.
+// be adopted: Helm adopts all of them.
 func (o *operation) free(ctx context.Context) error {
 	if o.objects.adopter == nil {
 		return nil

@@ -19,6 +19,23 @@
 // the environment, so nothing else works on it. A process that dies in step 3
 // leaves a release that only has to be waited for. All information needed for
 // that is in labels of Helm's Secrets.
+//
+// # Words
+//
+//   - An operation is one action on one release; a revision is one version of a release that
+//     Helm has recorded; a target is a workload that must become ready.
+//   - The owner of a release, a namespace or an object is an environment (E6). Mark: what Helm
+//     sets on an object to say of which release it is.
+//   - Adopt: make an existing object or release, which has no owner, part of a release (E8).
+//     Foreign: of somebody else, and neither written nor deleted. A conflict is a foreign
+//     object with the name of one that a release would write.
+//   - Home: the namespace of an environment. Its further namespaces are those of services (E9).
+//   - Prepare: write what the releases of an environment need and none of them has.
+//   - Await: wait for what was written. A trouble keeps a workload from getting ready.
+//   - A claim is a PersistentVolumeClaim. A volume is one that belongs to a release, and a disk
+//     one that belongs to none.
+//   - A leftover is an object that only failed revisions have. What remains in a namespace keeps
+//     it from being deleted.
 package deploy
 
 import (

@@ -271,7 +271,7 @@ func (c *helmClient) awaitGone(info *resource.Info) error {
 }
 
 // UpdateThreeWayMerge implements [kube.InterfaceThreeWayMerge], which Helm uses if a release
-// takes over what exists.
+// adopts what exists.
 func (c *helmClient) UpdateThreeWayMerge(original, target kube.ResourceList, force bool) (*kube.Result, error) {
 	return c.Update(original, target, force)
 }

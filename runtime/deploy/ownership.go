@@ -159,7 +159,7 @@ func (a *adopter) ownerOfRelease(ctx context.Context, namespace, name string) (r
 }
 
 // baseOf returns the object with which a target is compared to find out what to remove of
-// an object that is taken over: what kubectl has applied. Without that, nothing is removed.
+// an object that is adopted: what kubectl has applied. Without that, nothing is removed.
 func baseOf(info *resource.Info, live *unstructured.Unstructured) *resource.Info {
 	text := live.GetAnnotations()[lastApplied]
 	if text == "" || info.Mapping.GroupVersionKind.Kind == "PersistentVolumeClaim" { // what a claim has stays

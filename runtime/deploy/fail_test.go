@@ -236,3 +236,38 @@ func TestCancelledWait(t *testing.T) {
 		t.Errorf("after the next deploy %+v is deployed, want %+v", got, want)
 	}
 }
+
+// TestRollbackKeeps: a rollback keeps what others have set on an object that the failed
+// revision does not have, and that was not deleted yet (A8).
+func TestRollbackKeeps(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	s := writeChart(t, dir, "web", map[string]string{"templates/all.yaml": `
+apiVersion: v1
+{{- if eq .Values.tag "1" }}
+kind: ConfigMap
+metadata: {name: settings}
+data: {ours: "1"}
+{{- else }}
+kind: Service
+metadata: {name: settings}
+spec: {ports: [{port: 99999}]}
+{{- end }}
+`})
+	b.deploy(tagged(s, "1"))
+	maps := client(t, testenv.Cluster(t)).CoreV1().ConfigMaps(b.namespace)
+	settings, err := maps.Get(t.Context(), "settings", metav1.GetOptions{})
+	must(t, err)
+	settings.Data["theirs"] = "2"
+	_, err = maps.Update(t.Context(), settings, metav1.UpdateOptions{})
+	must(t, err)
+	if failed := b.fails(tagged(s, "2"), runtime.Rollback); failed.RolledBack != 1 {
+		t.Errorf("went back to revision %d: %v", failed.RolledBack, explained(failed))
+	}
+	settings, err = maps.Get(t.Context(), "settings", metav1.GetOptions{})
+	must(t, err)
+	if settings.Data["ours"] != "1" || settings.Data["theirs"] != "2" {
+		t.Errorf("the object has %v", settings.Data)
+	}
+}

@@ -59,7 +59,7 @@ func TestMirrorReadsFromElsewhere(t *testing.T) {
 		t.Errorf("Mirror = %s, %v", ref, copied)
 	}
 	_, _, err := r.Mirror(t.Context(), origin.addr+"/acme/missing:1", discard)
-	want := fmt.Sprintf("image %[1]s/acme/missing:1: not found at registry %[1]s: check the name and the tag; before it, its mirrors of %[2]s: image %[3]s/hub/acme/missing:1: not found at registry %[3]s: check the name and the tag",
+	want := fmt.Sprintf("image %[1]s/acme/missing:1: not found in registry %[1]s: check the name and the tag; before it, its mirrors of %[2]s: image %[3]s/hub/acme/missing:1: not found in registry %[3]s: check the name and the tag",
 		origin.addr, r.registries, elsewhere.addr)
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)

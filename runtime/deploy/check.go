@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/resource"
@@ -239,7 +240,16 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info) (*run
 	if job := asJob(live); job != nil && standJob(job).failed != "" {
 		return nil, nil, nil // it is recreated
 	}
-	patch, kind, err := o.patchTo(decided.base, info, live)
+	target := info
+	if object, ok := info.Object.(*unstructured.Unstructured); ok && decided.ownership == adoptable {
+		// Helm marks what it adopts. Without its annotations the object may have none, and
+		// those that others have set would seem to be removed with the map.
+		copied := *info
+		marked := object.DeepCopy()
+		o.markOwned(marked)
+		copied.Object, target = marked, &copied
+	}
+	patch, kind, err := o.patchTo(decided.base, target, live)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -114,10 +114,10 @@ func unproven(module string, err error) error {
 	return &explain.Error{Msg: fmt.Sprintf("%s is not what it was pinned to: %v", module, err), Hint: runSync + ", which fetches it again"}
 }
 
-// newSource returns the source of a file. Errors show its lines, but not the user and
-// password in a URL.
+// newSource returns the source of a file. Errors show its lines, but not the user, the
+// password and the query of a URL.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
-	if bytes.IndexByte(text, '@') >= 0 {
+	if bytes.ContainsAny(text, "@?") {
 		text = []byte(redact.Source(string(text)))
 	}
 	return builtins.NewSource(src.String(), src.lib != "", text, tree)

@@ -264,6 +264,19 @@ func checkLabels(labels map[string]string) (first *explain.Error) {
 	return first
 }
 
+// ownLabels are the labels of the objects of a generated chart that the chart sets.
+var ownLabels = []string{"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/name", "app.kubernetes.io/part-of", "helm.sh/chart"}
+
+// checkOwnLabels checks that the labels are not those of the generated chart.
+func checkOwnLabels(labels map[string]string) *explain.Error {
+	for _, name := range ownLabels {
+		if _, has := labels[name]; has {
+			return explain.Errorf("the chart sets it itself").In(explain.Key(name)).WithHint("leave it out")
+		}
+	}
+	return nil
+}
+
 func checkLabel(full, value string) *explain.Error {
 	if !validKey(full) {
 		return explain.Errorf("%q is not a valid label name", explain.Clip(full)).WithHint(`write such as "team" or "example.com/team"`)

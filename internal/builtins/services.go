@@ -199,6 +199,7 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	}
 	if len(a.Labels) > 0 {
 		c.wrong("labels", checkLabels(a.Labels))
+		c.wrong("labels", checkOwnLabels(a.Labels))
 	}
 	if a.Resources != nil {
 		r := a.Resources.plan

@@ -69,13 +69,13 @@ class Kustomization:
     """A kustomization, for `manifests`."""
 
 class Health:
-    """A check of whether a service is ready, has started or has to be restarted."""
+    """A check of whether a service is ready, has started or must be restarted."""
 
 class Resources:
-    """What a container asks for and may use."""
+    """Resource requests and limits of a container."""
 
 class Autoscale:
-    """How many pods a service has, by their load."""
+    """The autoscaling of the pods of a service."""
 
 class Rule:
     """What a service may do in the Kubernetes API."""
@@ -84,7 +84,7 @@ class Disruption:
     """How many pods may be evicted at a time."""
 
 class Strategy:
-    """How pods are replaced."""
+    """How pods are replaced by those of a new revision."""
 
 class Spread:
     """Over what pods are distributed."""
@@ -126,7 +126,7 @@ class Environment:
     """the branch of a preview, or empty"""
 
 class Plan:
-    """What tests see of a plan: what `pipe plan -o json` writes, where what that leaves out is None or empty. Plans of the same content are equal."""
+    """A plan as tests see it: what `pipe plan -o json` writes. Fields that it omits are None or empty. Plans of the same content are equal."""
     version: int
     """of the format"""
     pipeline: Any
@@ -146,9 +146,9 @@ class Plan:
     warnings: list[Any]
     """each with `.message`, `.hint`, `.pos`…"""
     service: Callable
-    """`service(name)` is the service of that name; that there is none fails the test"""
+    """`service(name)` returns the service of that name; the test fails if there is none"""
     build: Callable
-    """`build(id)` is the build with that ID; that there is none fails the test"""
+    """`build(id)` returns the build with that ID; the test fails if there is none"""
 
 environment: Environment
 """The environment that the pipeline is evaluated for."""
@@ -168,20 +168,20 @@ MANIFESTS: str
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
 def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = []) -> None:
-    """Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.
+    """Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.
 
     Args:
         name: a DNS label
         namespace: the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; "{pipeline}-{environment}" if not given
         registry: where images are kept, such as "ghcr.io/owner/shop"; --registry or the embedded one if not given
-        build_parallelism: builds at a time
-        deploy_parallelism: deploys at a time
+        build_parallelism: the maximum number of concurrent builds
+        deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages
         allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
     """
 
 def require_version(constraint: str) -> None:
-    """Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.
+    """Requires a version of pipe. It is checked first, so that an older pipe reports its version instead of an unknown name.
 
     Args:
         constraint: such as ">=0.3, <2"
@@ -197,19 +197,19 @@ def stage(name: str, *, order: int | None = None, description: str = "") -> Stag
     """
 
 def default_stages() -> Any:
-    """Declares the four default stages, each with the rule for its type, so that others can stand around them. Returns `struct(database, job, container, application)`.
+    """Declares the four default stages, each with the rule for its type, so that others can be placed around them. Returns `struct(database, job, container, application)`.
     """
 
 def default_stage(type: str, stage: Stage | str) -> None:
-    """Gives the rule for a type: services of it without `stage=` are in that stage.
+    """Sets the rule for a type: its services without `stage=` are in that stage.
 
     Args:
         type: DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS
-        stage: where services of that type stand that have no stage=
+        stage: the stage of services of that type that have no stage=
     """
 
 def rename_stage(stage: Stage | str, name: str) -> None:
-    """Renames a stage. A rule for it no longer holds.
+    """Renames a stage. A rule for it no longer applies.
 
     Args:
         stage: the stage, or its name
@@ -217,7 +217,7 @@ def rename_stage(stage: Stage | str, name: str) -> None:
     """
 
 def remove_stage(stage: Stage | str) -> None:
-    """Removes a stage. A rule for it no longer holds.
+    """Removes a stage. A rule for it no longer applies.
 
     Args:
         stage: the stage, or its name
@@ -232,27 +232,27 @@ def application(name: str, *, source: Source | None = None, build: Build | None 
         build: how it is built; by the Dockerfile of the source if not given
         image: an image that exists, or the image of another service, instead of a build
         sync: files that watch mode copies into running containers instead of building; a plain run ignores it
-        stage: the stage that the service is in; the rule for its type decides if not given
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
         values: values for the chart, over its own
-        ports: what it listens on; the first is the one of .port and .url
+        ports: the ports it listens on; .port and .url use the first one
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
         replicas: how many pods
-        resources: what it asks for and may use
-        health: how to see that it is ready
+        resources: its resource requests and limits
+        health: how to check that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
-        patch: changes of the objects of the generated chart, for what no other argument sets
+        patch: changes to objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
-        startup: how to see that it has started; by health= if not given
+        startup: how to check that it has started; health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
         daemon: a pod on each node, as a DaemonSet, instead of replicas=
         service_account: a ServiceAccount that exists; its own if not given
@@ -274,27 +274,27 @@ def container(name: str, *, image: str | Image, mirror: bool = True, stage: Stag
         name: unique in the pipeline, a DNS label of at most 53 characters
         image: a reference, or the image of another service
         mirror: copy the image into the pipeline's registry and deploy it from there
-        stage: the stage that the service is in; the rule for its type decides if not given
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
         values: values for the chart, over its own
-        ports: what it listens on; the first is the one of .port and .url
+        ports: the ports it listens on; .port and .url use the first one
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
         replicas: how many pods
-        resources: what it asks for and may use
-        health: how to see that it is ready
+        resources: its resource requests and limits
+        health: how to check that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
-        patch: changes of the objects of the generated chart, for what no other argument sets
+        patch: changes to objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
-        startup: how to see that it has started; by health= if not given
+        startup: how to check that it has started; health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
         daemon: a pod on each node, as a DaemonSet, instead of replicas=
         service_account: a ServiceAccount that exists; its own if not given
@@ -320,32 +320,32 @@ def job(name: str, *, source: Source | None = None, build: Build | None = None, 
         schedule: when it runs, as five cron fields; once per deploy if not given
         on: the action that runs it: deploy, stop or delete
         timeout: how long it may run
-        retries: how often it is tried again
+        retries: how often it is retried
         time_zone: of schedule=, such as "Europe/Berlin"; that of the cluster if not given
-        concurrency: whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given
-        history: how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given
+        concurrency: what happens when it is due and still runs: Forbid skips it, Allow starts it, Replace ends the other first; Forbid if not given
+        history: how many succeeded and how many failed Jobs are kept; 3 and 1 if not given
         deadline: how late it may start, in whole seconds; any time if not given
-        stage: the stage that the service is in; the rule for its type decides if not given
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
         values: values for the chart, over its own
-        ports: what it listens on; the first is the one of .port and .url
+        ports: the ports it listens on; .port and .url use the first one
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
         replicas: how many pods
-        resources: what it asks for and may use
-        health: how to see that it is ready
+        resources: its resource requests and limits
+        health: how to check that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
-        patch: changes of the objects of the generated chart, for what no other argument sets
+        patch: changes to objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
-        startup: how to see that it has started; by health= if not given
+        startup: how to check that it has started; health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
         daemon: a pod on each node, as a DaemonSet, instead of replicas=
         service_account: a ServiceAccount that exists; its own if not given
@@ -372,27 +372,27 @@ def database(name: str, *, engine: str, version: str, image: str | Image | None 
         user: the user, when it is first started; app if not given
         options: options in .url, such as {"sslmode": "require"}; None removes one that is there by default
         shared_memory: the size of /dev/shm, such as "1Gi", which PostgreSQL needs for large queries; 64Mi if not given
-        stage: the stage that the service is in; the rule for its type decides if not given
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         chart: a Helm chart; generated if not given
         values: values for the chart, over its own
-        ports: what it listens on; the first is the one of .port and .url
+        ports: the ports it listens on; .port and .url use the first one
         env: environment variables
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
         replicas: how many pods
-        resources: what it asks for and may use
-        health: how to see that it is ready
+        resources: its resource requests and limits
+        health: how to check that it is ready
         volumes: storage that outlives pods
         files: files in the container: for each absolute path the content, a secret or a file(); a dict of these is a directory
         init: containers that run to their end, one after the other, before the service starts
         sidecars: containers that run beside the service, in its pods
-        patch: changes of the objects of the generated chart, for what no other argument sets
+        patch: changes to objects of the generated chart, for what no other argument sets
         labels: for its Kubernetes objects
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
         liveness: a check that restarts the container when it fails; let it depend on nothing else
-        startup: how to see that it has started; by health= if not given
+        startup: how to check that it has started; health= if not given
         autoscale: changes the number of pods by their load, instead of replicas=
         daemon: a pod on each node, as a DaemonSet, instead of replicas=
         service_account: a ServiceAccount that exists; its own if not given
@@ -415,15 +415,15 @@ def skip(*services: Service | str) -> None:
     """
 
 def helm(name: str, *, chart: Chart, values: dict = {}, values_files: list[str] = [], images: str = "mirror", stage: Stage | str | None = None, skip: bool = False, namespace: str | None = None, adopt: bool = False, timeout: str = "5m") -> Service:
-    """Declares a service that a Helm chart of others makes, with its own images: see images=.
+    """Declares a service that a third-party Helm chart deploys, with the images that the chart names: see images=.
 
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
         chart: the Helm chart
         values: values for the chart, over its own
         values_files: YAML files, relative to the file of the call, after those of the chart; later ones win
-        images: what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named
-        stage: the stage that the service is in; the rule for its type decides if not given
+        images: what happens to the images that its pods name: mirror deploys copies from the pipeline's registry, by digest; keep deploys the images as they are named
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
@@ -436,8 +436,8 @@ def manifests(name: str, *sources: str | dict | Kustomization | list, images: st
     Args:
         name: unique in the pipeline, a DNS label of at most 53 characters
         sources: files of YAML documents, relative to the file of the call, objects as dicts, kustomizations, or lists of these
-        images: what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named
-        stage: the stage that the service is in; the rule for its type decides if not given
+        images: what happens to the images that its pods name: mirror deploys copies from the pipeline's registry, by digest; keep deploys the images as they are named
+        stage: the stage of the service; the stage of the rule for its type if not given
         skip: leave the service out of actions on the environment
         namespace: the Kubernetes namespace of the release, instead of that of the environment; {pipeline} and {environment} stand for the two names
         adopt: adopt the existing Helm release and objects of the same names, whichever tool created them; pipe plan and pipe diff show the changes
@@ -481,7 +481,7 @@ def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | No
     """
 
 def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart: bool = False) -> Sync:
-    """Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.
+    """Declares files that watch mode copies into running containers instead of building the image. Other commands ignore it.
 
     Args:
         path: a file or directory of what the image is built from, relative to the file of the call
@@ -528,7 +528,7 @@ def http(path: str, *, port: Port | int | None = None, headers: dict[str, str] =
         headers: of the request
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
-        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        failures: how many consecutive checks must fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
         delay: before the first check, in whole seconds; none if not given
     """
 
@@ -539,7 +539,7 @@ def tcp(port: Port | int | None = None, *, period: str | None = None, timeout: s
         port: the first TCP port of the service if not given
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
-        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        failures: how many consecutive checks must fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
         delay: before the first check, in whole seconds; none if not given
     """
 
@@ -551,7 +551,7 @@ def grpc(port: Port | int | None = None, *, service: str | None = None, period: 
         service: the name that the server is asked for; empty if not given
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
-        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        failures: how many consecutive checks must fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
         delay: before the first check, in whole seconds; none if not given
     """
 
@@ -562,28 +562,28 @@ def command(*argv: str, period: str | None = None, timeout: str | None = None, f
         argv: the program and its arguments; an exit status of 0 is healthy
         period: between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given
         timeout: of one check, in whole seconds; 5s if not given
-        failures: how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
+        failures: how many consecutive checks must fail; 3 if not given, of startup= as many as fit into the time that the service may take to start
         delay: before the first check, in whole seconds; none if not given
     """
 
 def resources(*, cpu: str | None = None, memory: str | None = None, cpu_limit: str | None = None, memory_limit: str | None = None) -> Resources:
-    """Describes what a container asks for and may use, as Kubernetes quantities.
+    """Describes the resource requests and limits of a container, as Kubernetes quantities.
 
     Args:
-        cpu: asked for, in cores, such as "500m" or "2"
-        memory: asked for, such as "256Mi"
-        cpu_limit: at most
-        memory_limit: at most; a container that takes more is killed
+        cpu: the request, in cores, such as "500m" or "2"
+        memory: the request, such as "256Mi"
+        cpu_limit: the limit
+        memory_limit: the limit; a container that exceeds it is killed
     """
 
 def autoscale(min: int, max: int, *, cpu: int | str | None = None, memory: int | str | None = None) -> Autoscale:
-    """Describes how many pods a service has, by the average load of them.
+    """Scales the pods of a service by their average load.
 
     Args:
-        min: pods at least
-        max: pods at most
-        cpu: the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as "500m"
-        memory: the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as "512Mi"
+        min: the minimum number of pods
+        max: the maximum number of pods
+        cpu: the target average: a percentage of the request in resources=, such as 80, or a quantity such as "500m"
+        memory: the target average: a percentage of the request in resources=, such as 80, or a quantity such as "512Mi"
     """
 
 def rule(resources: list[str], verbs: list[str], *, groups: list[str] | None = None, names: list[str] = [], cluster: bool = False) -> Rule:
@@ -601,7 +601,7 @@ def disruption(*, min_available: int | str | None = None, max_unavailable: int |
     """Limits how many pods are evicted at a time, such as when a node is drained.
 
     Args:
-        min_available: how many pods stay, such as 1 or "50%"
+        min_available: how many pods stay available, such as 1 or "50%"
         max_unavailable: how many pods are evicted at a time, such as 1 or "50%"
     """
 
@@ -610,8 +610,8 @@ def strategy(*, recreate: bool = False, surge: int | str | None = None, unavaila
 
     Args:
         recreate: whether all pods end before new ones start
-        surge: how many pods there may be more meanwhile, such as 1 or "25%"; "25%" if not given
-        unavailable: how many pods there may be less meanwhile, such as 0 or "25%"; "25%" if not given
+        surge: how many additional pods there may be meanwhile, such as 1 or "25%"; "25%" if not given
+        unavailable: how many pods may be missing meanwhile, such as 0 or "25%"; "25%" if not given
     """
 
 def spread(over: str, *, required: bool = False) -> Spread:
@@ -619,7 +619,7 @@ def spread(over: str, *, required: bool = False) -> Spread:
 
     Args:
         over: "zone", "host", or a label of nodes
-        required: whether a pod rather waits than makes the distribution uneven
+        required: whether a pod waits instead of making the distribution uneven
     """
 
 def volume(path: str, *, size: str, name: str | None = None, storage_class: str | None = None, access: str = "ReadWriteOnce") -> Volume:
@@ -697,9 +697,9 @@ def sidecar(name: str, *, image: str | Image | None = None, mirror: bool = True,
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
-        resources: what it asks for and may use
+        resources: its resource requests and limits
         mounts: paths where the service has files or volumes: the container has the same ones there
-        health: how to see that it is ready; until then the service does not start
+        health: how to check that it is ready; the service starts after that
     """
 
 def init(name: str, *, image: str | Image | None = None, mirror: bool = True, source: Source | None = None, build: Build | None = None, env: dict[str, str | int | bool | float | Secret | Variable] = {}, secrets: dict[str, Secret | str] = {}, command: list[str] | None = None, args: list[str] | None = None, resources: Resources | None = None, mounts: list[str] = []) -> Init:
@@ -715,12 +715,12 @@ def init(name: str, *, image: str | Image | None = None, mirror: bool = True, so
         secrets: environment variables that are secrets, or names of secrets
         command: replaces the entry point of the image
         args: replaces the arguments of the image
-        resources: what it asks for and may use
+        resources: its resource requests and limits
         mounts: paths where the service has files or volumes: the container has the same ones there
     """
 
 def patch(kind: str, name: str | None = None, *, merge: dict = {}, json: list[dict] = []) -> Patch:
-    """Changes objects of a generated chart, by their kind and name. The fields are checked here; that there is such an object when the chart is rendered.
+    """Changes objects of a generated chart, by their kind and name. The fields are checked here, and the existence of the object when the chart is rendered.
 
     Args:
         kind: of the objects, such as "Deployment"
@@ -738,11 +738,11 @@ def secret(name: str, *, key: str | None = None) -> Secret:
     """
 
 def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:
-    """Declares a parameter of the pipeline and returns the value that it has.
+    """Declares a parameter of the pipeline and returns its value.
 
     Args:
         name: as given with --set NAME=VALUE or in a parameter file
-        default: its value if none is given; without one it must be given
+        default: the value if none is given; without a default, a value is required
         type: string, int, bool or float
         choices: the values that are possible
         help: what the parameter is for
@@ -756,14 +756,14 @@ def read_file(path: str) -> str:
     """
 
 def read_json(path: str) -> Any:
-    """Returns the value that a JSON file has. The file is an input of the plan.
+    """Returns the content of a JSON file. The file is an input of the plan.
 
     Args:
         path: a file, relative to the file of the call
     """
 
 def read_yaml(path: str) -> Any:
-    """Returns the value that a YAML file has; of several documents the first. The file is an input of the plan.
+    """Returns the content of a YAML file, or of its first document. The file is an input of the plan.
 
     Args:
         path: a file, relative to the file of the call
@@ -777,7 +777,7 @@ def read_yaml_all(path: str) -> list:
     """
 
 def read_toml(path: str) -> dict:
-    """Returns the value that a TOML file has; dates are text. The file is an input of the plan.
+    """Returns the content of a TOML file; dates are strings. The file is an input of the plan.
 
     Args:
         path: a file, relative to the file of the call
@@ -804,11 +804,11 @@ class yaml:
         """Returns a value as YAML, with sorted keys.
 
         Args:
-            value: dicts with text as keys, lists, text, numbers, True, False, None
+            value: dicts with strings as keys, lists, strings, numbers, True, False, None
         """
     @staticmethod
     def decode(text: str) -> Any:
-        """Returns the value that a YAML text has; of several documents the first.
+        """Returns the value of a YAML string, or of its first document.
 
         Args:
             text: a YAML document
@@ -819,7 +819,7 @@ def warn(*message: Any, sep: str = " ") -> None:
 
     Args:
         message: what to say; several values are joined by spaces
-        sep: stands between them
+        sep: separates them
     """
 
 def fail(*message: Any, sep: str = " ") -> None:
@@ -827,7 +827,7 @@ def fail(*message: Any, sep: str = " ") -> None:
 
     Args:
         message: what to say; several values are joined by spaces
-        sep: stands between them
+        sep: separates them
     """
 
 def print(*args: Any, sep: str = " ") -> None:
@@ -835,7 +835,7 @@ def print(*args: Any, sep: str = " ") -> None:
 
     Args:
         args: what to show
-        sep: stands between them
+        sep: separates them
     """
 
 def struct(**fields: Any) -> Any:
@@ -851,7 +851,7 @@ class json:
         """Returns a value as JSON, with sorted keys.
 
         Args:
-            x: dicts with text as keys, structs, lists, text, numbers, True, False, None
+            x: dicts with strings as keys, structs, lists, strings, numbers, True, False, None
         """
     @staticmethod
     def encode_indent(x: Any, *, prefix: str = "", indent: str = "\t") -> str:
@@ -860,24 +860,24 @@ class json:
         Args:
             x: as of json.encode
             prefix: starts each line
-            indent: stands for each level
+            indent: the indentation of each level
         """
     @staticmethod
     def decode(x: str, default: Any | None = None) -> Any:
-        """Returns the value that a JSON text has.
+        """Returns the value of a JSON string.
 
         Args:
-            x: the text
-            default: returned for a text that is not JSON; without it that is an error
+            x: the string
+            default: returned if the string is not valid JSON; that is an error if not given
         """
     @staticmethod
     def indent(str: str, *, prefix: str = "", indent: str = "\t") -> str:
-        """Returns a JSON text indented.
+        """Returns a JSON string with indentation.
 
         Args:
-            str: the text
+            str: the string
             prefix: starts each line
-            indent: stands for each level
+            indent: the indentation of each level
         """
 
 class math:
@@ -943,7 +943,7 @@ class math:
         """
     @staticmethod
     def mod(x: float, y: float) -> float:
-        """Returns the rest of dividing x by y, with the sign of x.
+        """Returns the remainder of x divided by y, with the sign of x.
 
         Args:
             x: a number
@@ -951,7 +951,7 @@ class math:
         """
     @staticmethod
     def remainder(x: float, y: float) -> float:
-        """Returns the rest of dividing x by y to the nearest whole number.
+        """Returns the remainder of x divided by y, rounded to the nearest whole number.
 
         Args:
             x: a number
@@ -1090,11 +1090,11 @@ class math:
 # Only files *_test.star have what follows, and only "pipe test" runs them.
 
 def plan(file: str = "Pipelinefile", *, text: str | None = None, params: dict[str, str | int | bool | float] = {}, environment: str = "default", kind: str = "environment", source: str = "", branch: str = "") -> Plan:
-    """Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.
+    """Evaluates a Pipelinefile, and returns its plan. The test fails if the Pipelinefile has errors.
 
     Args:
         file: a Pipelinefile, relative to the file of the test
-        text: what stands in the file instead of what is there; the file need not be there
+        text: the content to use instead of that of the file, which need not exist
         params: values of parameters, as --set gives them
         environment: the environment that it is evaluated for
         kind: of the environment: environment, clone or preview
@@ -1103,11 +1103,11 @@ def plan(file: str = "Pipelinefile", *, text: str | None = None, params: dict[st
     """
 
 def plan_error(file: str = "Pipelinefile", *, text: str | None = None, params: dict[str, str | int | bool | float] = {}, environment: str = "default", kind: str = "environment", source: str = "", branch: str = "") -> str:
-    """Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. That it is right fails the test.
+    """Evaluates a Pipelinefile that must have errors, and returns these as they are shown. The test fails if it has none.
 
     Args:
         file: a Pipelinefile, relative to the file of the test
-        text: what stands in the file instead of what is there; the file need not be there
+        text: the content to use instead of that of the file, which need not exist
         params: values of parameters, as --set gives them
         environment: the environment that it is evaluated for
         kind: of the environment: environment, clone or preview
@@ -1116,9 +1116,9 @@ def plan_error(file: str = "Pipelinefile", *, text: str | None = None, params: d
     """
 
 def golden(value: Plan | str | Any, file: str) -> None:
-    """Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` writes the file. Of a plan it is the JSON without positions and without digests of what was read, so that it changes with what is deployed.
+    """Compares a value with the content of a file. If they differ, the test fails, and `pipe test --update` writes the file. A plan is written as JSON without positions and digests of inputs, so that the file only changes with what is deployed.
 
     Args:
-        value: a plan; text, that is compared as it is; or what JSON can say
+        value: a plan, a string that is compared as it is, or a value that JSON can represent
         file: in a directory named testdata, relative to the file of the test
     """

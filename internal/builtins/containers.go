@@ -61,13 +61,13 @@ type containerParams struct {
 	Source *sourceValue `arg:"source,kw" default:"None" help:"what it is built from"`
 	Build  *Build       `arg:"build,kw" default:"None" help:"how it is built; by the Dockerfile of the source if not given"`
 	process
-	Resources *Resources `arg:"resources,kw" default:"None" help:"what it asks for and may use"`
+	Resources *Resources `arg:"resources,kw" default:"None" help:"its resource requests and limits"`
 	Mounts    []string   `arg:"mounts,kw" default:"[]" help:"paths where the service has files or volumes: the container has the same ones there"`
 }
 
 type sidecarArgs struct {
 	containerParams
-	Health *Health `arg:"health,kw" default:"None" help:"how to see that it is ready; until then the service does not start"`
+	Health *Health `arg:"health,kw" default:"None" help:"how to check that it is ready; the service starts after that"`
 }
 
 var sidecarFunc = declare("sidecar", "sidecar", "Describes a container that runs beside a service, in its pods: they share the network and what `mounts=` names.",

@@ -21,7 +21,7 @@ type helmArgs struct {
 	timeout5
 }
 
-var helmFunc = declare("helm", "service", "Declares a service that a Helm chart of others makes, with its own images: see images=.",
+var helmFunc = declare("helm", "service", "Declares a service that a third-party Helm chart deploys, with the images that the chart names: see images=.",
 	func(c *Call, a *helmArgs) (starlark.Value, error) {
 		s := c.deployable(plan.Helm, a.Name, &a.staged, a.Timeout)
 		s.Plan.Values, s.Plan.Adopt = c.fill(s, a.Values), a.Adopt
@@ -81,7 +81,7 @@ func (c *Call) checkValuesFile(name string, data []byte) *explain.Error {
 
 // podImages is what is done with the images that charts and manifests name.
 type podImages struct {
-	Images string `arg:"images,kw" default:"\"mirror\"" choices:"mirror|keep" help:"what is deployed of the images that its pods name: mirror, copies in the pipeline's registry, by digest; keep, the images as they are named"`
+	Images string `arg:"images,kw" default:"\"mirror\"" choices:"mirror|keep" help:"what happens to the images that its pods name: mirror deploys copies from the pipeline's registry, by digest; keep deploys the images as they are named"`
 }
 
 // mirrored sets whether the images that a service names are mirrored.

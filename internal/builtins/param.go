@@ -21,7 +21,7 @@ type Missing struct {
 
 type paramArgs struct {
 	Name    string         `arg:"name" help:"as given with --set NAME=VALUE or in a parameter file"`
-	Default starlark.Value `arg:"default,kw" default:"None" type:"str | int | bool | float" help:"its value if none is given; without one it must be given"`
+	Default starlark.Value `arg:"default,kw" default:"None" type:"str | int | bool | float" help:"the value if none is given; without a default, a value is required"`
 	Type    string         `arg:"type,kw" default:"\"string\"" choices:"string|int|bool|float" help:"string, int, bool or float"`
 	Choices choices        `arg:"choices,kw" default:"None" help:"the values that are possible"`
 	Help    string         `arg:"help,kw" default:"\"\"" help:"what the parameter is for"`
@@ -44,7 +44,7 @@ func (c *choices) Unpack(v starlark.Value) error {
 	return nil
 }
 
-var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns the value that it has.",
+var paramFunc = declare("param", "str | int | bool | float", "Declares a parameter of the pipeline and returns its value.",
 	func(c *Call, a *paramArgs) (starlark.Value, error) {
 		s := c.Session
 		if c.Valid("name") && (len(a.Name) > maxRef || !paramName.fits(a.Name)) {

@@ -15,7 +15,7 @@ import (
 
 // objectPatches is the parameter for patches of the objects of a service.
 type objectPatches struct {
-	Patch patchesArg `arg:"patch,kw" default:"[]" only:"generated" help:"changes of the objects of the generated chart, for what no other argument sets"`
+	Patch patchesArg `arg:"patch,kw" default:"[]" only:"generated" help:"changes to objects of the generated chart, for what no other argument sets"`
 }
 
 // A Patch is the value of patch().
@@ -100,7 +100,7 @@ type patchArgs struct {
 	JSON  operationsArg `arg:"json,kw" default:"[]" help:"the operations of a JSON patch: add, replace, remove and test"`
 }
 
-var patchFunc = declare("patch", "patch", "Changes objects of a generated chart, by their kind and name. The fields are checked here; that there is such an object when the chart is rendered.",
+var patchFunc = declare("patch", "patch", "Changes objects of a generated chart, by their kind and name. The fields are checked here, and the existence of the object when the chart is rendered.",
 	func(c *Call, a *patchArgs) (starlark.Value, error) {
 		kinds := kubepatch.Kinds()
 		known := slices.Contains(kinds, a.Kind)

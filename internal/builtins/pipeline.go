@@ -16,13 +16,13 @@ type pipelineArgs struct {
 	Name              string   `arg:"name" help:"a DNS label"`
 	Namespace         string   `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
 	Registry          string   `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
-	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"builds at a time"`
-	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"deploys at a time"`
+	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
+	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool     `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
 	AllowContexts     []string `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
 }
 
-var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets what holds for all of it. Every Pipelinefile calls it once.",
+var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",
 	func(c *Call, a *pipelineArgs) (starlark.Value, error) {
 		s := c.Session
 		if c.Valid("name") {
@@ -61,7 +61,7 @@ type requireVersionArgs struct {
 }
 
 var requireVersionFunc = define("require_version", "None",
-	"Demands a version of pipe. It is checked before anything else, so that an older pipe says that it is too old instead of not knowing a name.",
+	"Requires a version of pipe. It is checked first, so that an older pipe reports its version instead of an unknown name.",
 	func(c *Call, a *requireVersionArgs) (starlark.Value, error) {
 		if err := c.Session.Meter.Charge(constraintSteps); err != nil {
 			return nil, err
@@ -104,7 +104,7 @@ func problemOf(err error) *explain.Error {
 
 type messageArgs struct {
 	Message []starlark.Value `arg:"*message" help:"what to say; several values are joined by spaces"`
-	Sep     string           `arg:"sep,kw" default:"\" \"" help:"stands between them"`
+	Sep     string           `arg:"sep,kw" default:"\" \"" help:"separates them"`
 }
 
 func (a *messageArgs) text() string {

@@ -117,7 +117,7 @@ var commandFunc = declare("command", "health", "Checks health by a command that 
 type probeArgs struct {
 	Period   *durationArg `arg:"period,kw" default:"None" help:"between two checks, in whole seconds; 5s of health=, 10s of liveness=, 1s of startup= if not given"`
 	Timeout  *durationArg `arg:"timeout,kw" default:"None" help:"of one check, in whole seconds; 5s if not given"`
-	Failures *int         `arg:"failures,kw" default:"None" help:"how many checks in a row have to fail; 3 if not given, of startup= as many as fit into the time that the service may take to start"`
+	Failures *int         `arg:"failures,kw" default:"None" help:"how many consecutive checks must fail; 3 if not given, of startup= as many as fit into the time that the service may take to start"`
 	Delay    *durationArg `arg:"delay,kw" default:"None" help:"before the first check, in whole seconds; none if not given"`
 }
 
@@ -151,7 +151,7 @@ func (c *Call) whole(param string, d *durationArg) plan.Duration {
 // probesArgs are the checks that a service has besides health=.
 type probesArgs struct {
 	Liveness *Health `arg:"liveness,kw" default:"None" only:"generated" sets:"livenessProbe" help:"a check that restarts the container when it fails; let it depend on nothing else"`
-	Startup  *Health `arg:"startup,kw" default:"None" only:"generated" help:"how to see that it has started; by health= if not given"`
+	Startup  *Health `arg:"startup,kw" default:"None" only:"generated" help:"how to check that it has started; health= if not given"`
 }
 
 // probes sets the checks of a service.

@@ -60,9 +60,9 @@ var (
 		}
 		return starlark.String(data), nil
 	})
-	readJSONFunc = reader("read_json", "value", "Returns the value that a JSON file has.", decodeJSON)
-	readYAMLFunc = reader("read_yaml", "value", "Returns the value that a YAML file has; of several documents the first.", decodeYAML)
-	readTOMLFunc = reader("read_toml", "dict", "Returns the value that a TOML file has; dates are text.", decodeTOML)
+	readJSONFunc = reader("read_json", "value", "Returns the content of a JSON file.", decodeJSON)
+	readYAMLFunc = reader("read_yaml", "value", "Returns the content of a YAML file, or of its first document.", decodeYAML)
+	readTOMLFunc = reader("read_toml", "dict", "Returns the content of a TOML file; dates are strings.", decodeTOML)
 )
 
 // bound reports whether an error is that of a limit or of the context, which ends the
@@ -178,7 +178,7 @@ type yamlDecodeArgs struct {
 	Text string `arg:"text" help:"a YAML document"`
 }
 
-var yamlDecodeFunc = define("yaml.decode", "value", "Returns the value that a YAML text has; of several documents the first.",
+var yamlDecodeFunc = define("yaml.decode", "value", "Returns the value of a YAML string, or of its first document.",
 	func(c *Call, a *yamlDecodeArgs) (starlark.Value, error) {
 		v, err := decodeYAML(c, []byte(a.Text))
 		if bound(err) {
@@ -191,7 +191,7 @@ var yamlDecodeFunc = define("yaml.decode", "value", "Returns the value that a YA
 	})
 
 type yamlEncodeArgs struct {
-	Value starlark.Value `arg:"value" help:"dicts with text as keys, lists, text, numbers, True, False, None"`
+	Value starlark.Value `arg:"value" help:"dicts with strings as keys, lists, strings, numbers, True, False, None"`
 }
 
 var yamlEncodeFunc = define("yaml.encode", "str", "Returns a value as YAML, with sorted keys.",

@@ -190,8 +190,8 @@ func (c *Call) against(param, other string, p *explain.Error) {
 // cronArgs are the parameters of a job with a schedule.
 type cronArgs struct {
 	TimeZone    string       `arg:"time_zone,kw" default:"None" only:"generated scheduled" help:"of schedule=, such as \"Europe/Berlin\"; that of the cluster if not given"`
-	Concurrency string       `arg:"concurrency,kw" default:"None" only:"generated scheduled" choices:"Forbid|Allow|Replace" help:"whether it starts while it still runs: Forbid leaves that out, Allow starts it, Replace ends the other first; Forbid if not given"`
-	History     *int         `arg:"history,kw" default:"None" only:"generated scheduled" help:"how many ended Jobs are kept, of those that succeeded and of those that failed; 3 and 1 if not given"`
+	Concurrency string       `arg:"concurrency,kw" default:"None" only:"generated scheduled" choices:"Forbid|Allow|Replace" help:"what happens when it is due and still runs: Forbid skips it, Allow starts it, Replace ends the other first; Forbid if not given"`
+	History     *int         `arg:"history,kw" default:"None" only:"generated scheduled" help:"how many succeeded and how many failed Jobs are kept; 3 and 1 if not given"`
 	Deadline    *durationArg `arg:"deadline,kw" default:"None" only:"generated scheduled" help:"how late it may start, in whole seconds; any time if not given"`
 }
 

@@ -83,13 +83,13 @@ func (a *Autoscale) String() string {
 func (a *Autoscale) Type() string { return "autoscale" }
 
 type autoscaleArgs struct {
-	Min    int        `arg:"min" help:"pods at least"`
-	Max    int        `arg:"max" help:"pods at most"`
-	CPU    *targetArg `arg:"cpu,kw" default:"None" help:"the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as \"500m\""`
-	Memory *targetArg `arg:"memory,kw" default:"None" help:"the average that is aimed at: a percentage of what resources= asks for, such as 80, or a quantity such as \"512Mi\""`
+	Min    int        `arg:"min" help:"the minimum number of pods"`
+	Max    int        `arg:"max" help:"the maximum number of pods"`
+	CPU    *targetArg `arg:"cpu,kw" default:"None" help:"the target average: a percentage of the request in resources=, such as 80, or a quantity such as \"500m\""`
+	Memory *targetArg `arg:"memory,kw" default:"None" help:"the target average: a percentage of the request in resources=, such as 80, or a quantity such as \"512Mi\""`
 }
 
-var autoscaleFunc = declare("autoscale", "autoscale", "Describes how many pods a service has, by the average load of them.",
+var autoscaleFunc = declare("autoscale", "autoscale", "Scales the pods of a service by their average load.",
 	func(c *Call, a *autoscaleArgs) (starlark.Value, error) {
 		switch {
 		case a.Min < 1:
@@ -188,7 +188,7 @@ func (d *Disruption) String() string { return "disruption(…)" }
 func (d *Disruption) Type() string { return "disruption" }
 
 type disruptionArgs struct {
-	MinAvailable   *amountArg `arg:"min_available,kw" default:"None" help:"how many pods stay, such as 1 or \"50%\""`
+	MinAvailable   *amountArg `arg:"min_available,kw" default:"None" help:"how many pods stay available, such as 1 or \"50%\""`
 	MaxUnavailable *amountArg `arg:"max_unavailable,kw" default:"None" help:"how many pods are evicted at a time, such as 1 or \"50%\""`
 }
 
@@ -217,8 +217,8 @@ func (s *Strategy) Type() string { return "strategy" }
 
 type strategyArgs struct {
 	Recreate    bool       `arg:"recreate,kw" default:"False" help:"whether all pods end before new ones start"`
-	Surge       *amountArg `arg:"surge,kw" default:"None" help:"how many pods there may be more meanwhile, such as 1 or \"25%\"; \"25%\" if not given"`
-	Unavailable *amountArg `arg:"unavailable,kw" default:"None" help:"how many pods there may be less meanwhile, such as 0 or \"25%\"; \"25%\" if not given"`
+	Surge       *amountArg `arg:"surge,kw" default:"None" help:"how many additional pods there may be meanwhile, such as 1 or \"25%\"; \"25%\" if not given"`
+	Unavailable *amountArg `arg:"unavailable,kw" default:"None" help:"how many pods may be missing meanwhile, such as 0 or \"25%\"; \"25%\" if not given"`
 }
 
 var strategyFunc = declare("strategy", "strategy", "Describes how the pods of a service are replaced by those of a new revision.",
@@ -250,7 +250,7 @@ func (s *Spread) Type() string { return "spread" }
 
 type spreadArgs struct {
 	Over     overArg `arg:"over" help:"\"zone\", \"host\", or a label of nodes"`
-	Required bool    `arg:"required,kw" default:"False" help:"whether a pod rather waits than makes the distribution uneven"`
+	Required bool    `arg:"required,kw" default:"False" help:"whether a pod waits instead of making the distribution uneven"`
 }
 
 var spreadFunc = declare("spread", "spread", "Distributes the pods of a service evenly, for `spread=`.",

@@ -20,7 +20,7 @@ type serviceName struct {
 
 // staged are the parameters that place a service in the pipeline.
 type staged struct {
-	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage that the service is in; the rule for its type decides if not given"`
+	Stage StageRef `arg:"stage,kw" default:"None" help:"the stage of the service; the stage of the rule for its type if not given"`
 	Skip  bool     `arg:"skip,kw" default:"False" help:"leave the service out of actions on the environment"`
 }
 
@@ -35,11 +35,11 @@ type common struct {
 	staged
 	Chart  *Chart      `arg:"chart,kw" default:"None" help:"a Helm chart; generated if not given"`
 	Values chartValues `arg:"values,kw" default:"{}" help:"values for the chart, over its own"`
-	Ports  []portArg   `arg:"ports,kw" default:"[]" sets:"ports" help:"what it listens on; the first is the one of .port and .url"`
+	Ports  []portArg   `arg:"ports,kw" default:"[]" sets:"ports" help:"the ports it listens on; .port and .url use the first one"`
 	process
 	Replicas  int        `arg:"replicas,kw" default:"1" only:"generated" sets:"replicas" help:"how many pods"`
-	Resources *Resources `arg:"resources,kw" default:"None" only:"generated" help:"what it asks for and may use"`
-	Health    *Health    `arg:"health,kw" default:"None" only:"generated" sets:"health" help:"how to see that it is ready"`
+	Resources *Resources `arg:"resources,kw" default:"None" only:"generated" help:"its resource requests and limits"`
+	Health    *Health    `arg:"health,kw" default:"None" only:"generated" sets:"health" help:"how to check that it is ready"`
 	Volumes   []*Volume  `arg:"volumes,kw" default:"[]" only:"generated" sets:"volumes" help:"storage that outlives pods"`
 	podFiles
 	podContainers
@@ -94,7 +94,7 @@ type jobArgs struct {
 	Schedule string      `arg:"schedule,kw" default:"None" only:"generated" sets:"job.schedule" help:"when it runs, as five cron fields; once per deploy if not given"`
 	On       string      `arg:"on,kw" default:"\"deploy\"" choices:"deploy|stop|delete" help:"the action that runs it: deploy, stop or delete"`
 	Timeout  durationArg `arg:"timeout,kw" default:"\"10m\"" sets:"job.seconds" help:"how long it may run"`
-	Retries  int         `arg:"retries,kw" default:"0" only:"generated" sets:"job.retries" help:"how often it is tried again"`
+	Retries  int         `arg:"retries,kw" default:"0" only:"generated" sets:"job.retries" help:"how often it is retried"`
 	cronArgs
 	common
 }

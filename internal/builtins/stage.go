@@ -160,7 +160,7 @@ func (s *Session) AddDefaultStages(pos plan.Pos) []*Stage {
 type noArgs struct{}
 
 var defaultStagesFunc = declare("default_stages", "struct",
-	"Declares the four default stages, each with the rule for its type, so that others can stand around them. Returns `struct(database, job, container, application)`.",
+	"Declares the four default stages, each with the rule for its type, so that others can be placed around them. Returns `struct(database, job, container, application)`.",
 	func(c *Call, _ *noArgs) (starlark.Value, error) {
 		fields := starlark.StringDict{}
 		for i, st := range c.Session.AddDefaultStages(c.Pos()) {
@@ -171,10 +171,10 @@ var defaultStagesFunc = declare("default_stages", "struct",
 
 type defaultStageArgs struct {
 	Type  string   `arg:"type" choices:"DATABASE|JOB|CONTAINER|APPLICATION|HELM|MANIFESTS" help:"DATABASE, JOB, CONTAINER, APPLICATION, HELM or MANIFESTS"`
-	Stage StageRef `arg:"stage" help:"where services of that type stand that have no stage="`
+	Stage StageRef `arg:"stage" help:"the stage of services of that type that have no stage="`
 }
 
-var defaultStageFunc = declare("default_stage", "None", "Gives the rule for a type: services of it without `stage=` are in that stage.",
+var defaultStageFunc = declare("default_stage", "None", "Sets the rule for a type: its services without `stage=` are in that stage.",
 	func(c *Call, a *defaultStageArgs) (starlark.Value, error) {
 		if c.Valid("type") {
 			c.wrong("type", c.choice("type", a.Type))
@@ -193,7 +193,7 @@ type renameStageArgs struct {
 	Name  string   `arg:"name" help:"the new name"`
 }
 
-var renameStageFunc = declare("rename_stage", "None", "Renames a stage. A rule for it no longer holds.",
+var renameStageFunc = declare("rename_stage", "None", "Renames a stage. A rule for it no longer applies.",
 	func(c *Call, a *renameStageArgs) (starlark.Value, error) {
 		if c.Valid("name") {
 			c.wrong("name", checkStageName(a.Name))
@@ -208,7 +208,7 @@ type removeStageArgs struct {
 	Stage StageRef `arg:"stage" help:"the stage, or its name"`
 }
 
-var removeStageFunc = declare("remove_stage", "None", "Removes a stage. A rule for it no longer holds.",
+var removeStageFunc = declare("remove_stage", "None", "Removes a stage. A rule for it no longer applies.",
 	func(c *Call, a *removeStageArgs) (starlark.Value, error) {
 		if c.Valid("stage") {
 			c.edit(a.Stage, "")

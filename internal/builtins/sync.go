@@ -34,7 +34,7 @@ type syncArgs struct {
 	Restart bool     `arg:"restart,kw" default:"False" help:"restart the container, so that its program starts with the changed files"`
 }
 
-var syncFunc = declare("sync", "sync", "Says which files watch mode copies into running containers instead of building the image. Nothing else depends on it.",
+var syncFunc = declare("sync", "sync", "Declares files that watch mode copies into running containers instead of building the image. Other commands ignore it.",
 	func(c *Call, a *syncArgs) (starlark.Value, error) {
 		s := &Sync{plan: plan.Sync{To: path.Clean(a.To), Run: a.Run, Restart: a.Restart, Pos: c.Pos()}}
 		if c.Valid("path") {

@@ -74,7 +74,7 @@ type Golden struct {
 
 type planArgs struct {
 	File        string            `arg:"file" default:"\"Pipelinefile\"" help:"a Pipelinefile, relative to the file of the test"`
-	Text        *string           `arg:"text,kw" default:"None" help:"what stands in the file instead of what is there; the file need not be there"`
+	Text        *string           `arg:"text,kw" default:"None" help:"the content to use instead of that of the file, which need not exist"`
 	Params      map[string]string `arg:"params,kw" default:"{}" type:"dict[str, str | int | bool | float]" help:"values of parameters, as --set gives them"`
 	Environment string            `arg:"environment,kw" default:"\"default\"" help:"the environment that it is evaluated for"`
 	Kind        string            `arg:"kind,kw" default:"\"environment\"" choices:"environment|clone|preview" help:"of the environment: environment, clone or preview"`
@@ -111,7 +111,7 @@ func (c *Call) noTest() error {
 	return c.Reject("", explain.Errorf("this is not a test").WithHint("write a function test_…() in a file *%s, and run: pipe test", TestSuffix))
 }
 
-var planFunc = define("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. That the Pipelinefile is wrong fails the test.",
+var planFunc = define("plan", "plan", "Evaluates a Pipelinefile, and returns its plan. The test fails if the Pipelinefile has errors.",
 	func(c *Call, a *planArgs) (starlark.Value, error) {
 		p, wrong, err := a.evaluate(c)
 		if err != nil {
@@ -127,8 +127,8 @@ var planFunc = define("plan", "plan", "Evaluates a Pipelinefile, and returns its
 		return NewPlan(p, c.Session.Meter)
 	})
 
-var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that must be wrong, and returns what is said about it, as it is shown. "+
-	"That it is right fails the test.",
+var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that must have errors, and returns these as they are shown. "+
+	"The test fails if it has none.",
 	func(c *Call, a *planArgs) (starlark.Value, error) {
 		p, wrong, err := a.evaluate(c)
 		if err != nil {
@@ -145,12 +145,12 @@ var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that m
 	})
 
 type goldenArgs struct {
-	Value starlark.Value `arg:"value" type:"plan | str | value" help:"a plan; text, that is compared as it is; or what JSON can say"`
+	Value starlark.Value `arg:"value" type:"plan | str | value" help:"a plan, a string that is compared as it is, or a value that JSON can represent"`
 	File  string         `arg:"file" help:"in a directory named testdata, relative to the file of the test"`
 }
 
-var goldenFunc = define("golden", "None", "Compares a value with what a file holds. Where they differ the test fails, and `pipe test --update` "+
-	"writes the file. Of a plan it is the JSON without positions and without digests of what was read, so that it changes with what is deployed.",
+var goldenFunc = define("golden", "None", "Compares a value with the content of a file. If they differ, the test fails, and `pipe test --update` "+
+	"writes the file. A plan is written as JSON without positions and digests of inputs, so that the file only changes with what is deployed.",
 	func(c *Call, a *goldenArgs) (starlark.Value, error) {
 		s := c.Session
 		if s.Tests == nil {

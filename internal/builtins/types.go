@@ -50,12 +50,12 @@ var types = []Type{
 	{"sync", "Files that watch mode copies into running containers.", nil},
 	{"chart", "A Helm chart.", nil},
 	{"kustomization", "A kustomization, for `manifests`.", nil},
-	{"health", "A check of whether a service is ready, has started or has to be restarted.", nil},
-	{"resources", "What a container asks for and may use.", nil},
-	{"autoscale", "How many pods a service has, by their load.", nil},
+	{"health", "A check of whether a service is ready, has started or must be restarted.", nil},
+	{"resources", "Resource requests and limits of a container.", nil},
+	{"autoscale", "The autoscaling of the pods of a service.", nil},
 	{"rule", "What a service may do in the Kubernetes API.", nil},
 	{"disruption", "How many pods may be evicted at a time.", nil},
-	{"strategy", "How pods are replaced.", nil},
+	{"strategy", "How pods are replaced by those of a new revision.", nil},
 	{"spread", "Over what pods are distributed.", nil},
 	{"volume", "Storage that a service mounts, as `volume`, `scratch` and `.at` of a disk return it.", nil},
 	{"disk", "Storage that several services can mount, as `disk` and `existing_volume` return it.", []Attr{
@@ -73,7 +73,7 @@ var types = []Type{
 		{"source", "str", "what it was cloned from, or empty"},
 		{"branch", "str", "the branch of a preview, or empty"},
 	}},
-	{"plan", "What tests see of a plan: what `pipe plan -o json` writes, where what that leaves out is None or empty. " +
+	{"plan", "A plan as tests see it: what `pipe plan -o json` writes. Fields that it omits are None or empty. " +
 		"Plans of the same content are equal.", []Attr{
 		{"version", "int", "of the format"},
 		{"pipeline", "struct", "what `pipeline` declares: `.name`, `.registry`…"},
@@ -84,8 +84,8 @@ var types = []Type{
 		{"builds", "list[struct]", "each with `.id`, `.source`, `.dockerfile`, `.args`…"},
 		{"inputs", "list[struct]", "what was read, each with `.path`, `.kind`, `.digest`"},
 		{"warnings", "list[struct]", "each with `.message`, `.hint`, `.pos`…"},
-		{"service", "callable", "`service(name)` is the service of that name; that there is none fails the test"},
-		{"build", "callable", "`build(id)` is the build with that ID; that there is none fails the test"},
+		{"service", "callable", "`service(name)` returns the service of that name; the test fails if there is none"},
+		{"build", "callable", "`build(id)` returns the build with that ID; the test fails if there is none"},
 	}},
 }
 
@@ -122,17 +122,17 @@ func Described() []*builtins.Func {
 	two := func(name, doc string) *builtins.Func {
 		return &builtins.Func{Name: "math." + name, Doc: doc, Result: "float", Params: []builtins.Param{one("x", "float", "a number"), one("y", "float", "another")}}
 	}
-	prefix := []builtins.Param{opt("prefix", "str", `""`, "starts each line"), opt("indent", "str", `"\t"`, "stands for each level")}
+	prefix := []builtins.Param{opt("prefix", "str", `""`, "starts each line"), opt("indent", "str", `"\t"`, "the indentation of each level")}
 	return []*builtins.Func{
 		{Name: "print", Doc: "Shows values in the run's events, with the position of the call.", Result: "None", Params: []builtins.Param{
-			rest("args", "value", "what to show"), opt("sep", "str", `" "`, "stands between them")}},
+			rest("args", "value", "what to show"), opt("sep", "str", `" "`, "separates them")}},
 		{Name: "struct", Doc: "Returns a value with these attributes.", Result: "struct", Params: []builtins.Param{rest("*fields", "value", "the attributes, by name")}},
 		{Name: "json.encode", Doc: "Returns a value as JSON, with sorted keys.", Result: "str", Params: []builtins.Param{
-			one("x", "value", "dicts with text as keys, structs, lists, text, numbers, True, False, None")}},
+			one("x", "value", "dicts with strings as keys, structs, lists, strings, numbers, True, False, None")}},
 		{Name: "json.encode_indent", Doc: "Returns a value as indented JSON.", Result: "str", Params: append([]builtins.Param{one("x", "value", "as of json.encode")}, prefix...)},
-		{Name: "json.decode", Doc: "Returns the value that a JSON text has.", Result: "value", Params: []builtins.Param{
-			one("x", "str", "the text"), {Name: "default", Type: "value", Default: "None", Help: "returned for a text that is not JSON; without it that is an error"}}},
-		{Name: "json.indent", Doc: "Returns a JSON text indented.", Result: "str", Params: append([]builtins.Param{one("str", "str", "the text")}, prefix...)},
+		{Name: "json.decode", Doc: "Returns the value of a JSON string.", Result: "value", Params: []builtins.Param{
+			one("x", "str", "the string"), {Name: "default", Type: "value", Default: "None", Help: "returned if the string is not valid JSON; that is an error if not given"}}},
+		{Name: "json.indent", Doc: "Returns a JSON string with indentation.", Result: "str", Params: append([]builtins.Param{one("str", "str", "the string")}, prefix...)},
 		number("ceil", "Returns the least whole number that is not less than x, as an int."),
 		number("floor", "Returns the greatest whole number that is not more than x, as an int."),
 		number("round", "Returns the nearest whole number, halves away from zero."),
@@ -142,8 +142,8 @@ func Described() []*builtins.Func {
 		{Name: "math.log", Doc: "Returns the logarithm.", Result: "float", Params: []builtins.Param{
 			one("x", "float", "a number"), {Name: "base", Type: "float", Default: "math.e", Help: "of the logarithm"}}},
 		two("pow", "Returns x to the power of y."),
-		two("mod", "Returns the rest of dividing x by y, with the sign of x."),
-		two("remainder", "Returns the rest of dividing x by y to the nearest whole number."),
+		two("mod", "Returns the remainder of x divided by y, with the sign of x."),
+		two("remainder", "Returns the remainder of x divided by y, rounded to the nearest whole number."),
 		two("copysign", "Returns x with the sign of y."),
 		two("hypot", "Returns the length of the vector (x, y)."),
 		two("atan2", "Returns the angle of the vector (y, x)."),

@@ -31,13 +31,13 @@ func (r *Resources) String() string { return "resources(…)" }
 func (r *Resources) Type() string { return "resources" }
 
 type resourcesArgs struct {
-	CPU         string `arg:"cpu,kw" default:"None" help:"asked for, in cores, such as \"500m\" or \"2\""`
-	Memory      string `arg:"memory,kw" default:"None" help:"asked for, such as \"256Mi\""`
-	CPULimit    string `arg:"cpu_limit,kw" default:"None" help:"at most"`
-	MemoryLimit string `arg:"memory_limit,kw" default:"None" help:"at most; a container that takes more is killed"`
+	CPU         string `arg:"cpu,kw" default:"None" help:"the request, in cores, such as \"500m\" or \"2\""`
+	Memory      string `arg:"memory,kw" default:"None" help:"the request, such as \"256Mi\""`
+	CPULimit    string `arg:"cpu_limit,kw" default:"None" help:"the limit"`
+	MemoryLimit string `arg:"memory_limit,kw" default:"None" help:"the limit; a container that exceeds it is killed"`
 }
 
-var resourcesFunc = declare("resources", "resources", "Describes what a container asks for and may use, as Kubernetes quantities.",
+var resourcesFunc = declare("resources", "resources", "Describes the resource requests and limits of a container, as Kubernetes quantities.",
 	func(c *Call, a *resourcesArgs) (starlark.Value, error) {
 		if a.CPU != "" {
 			c.wrong("cpu", checkQuantity(a.CPU, "500m"))

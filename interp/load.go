@@ -111,7 +111,7 @@ func (e *evaluation) find(from source, name string) (source, error) {
 		return source{lib: lib, name: file}, nil
 	}
 	if strings.HasPrefix(name, "@") {
-		return source{}, &explain.Error{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write such as "@std//web.star"`}
+		return source{}, &explain.Error{Msg: fmt.Sprintf("load: %q names no file", name), Hint: `write, for example, "@std//web.star"`}
 	}
 	if lock.IsRemote(name) {
 		return e.findRemote(name)

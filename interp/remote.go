@@ -23,7 +23,7 @@ const runSync = "run: pipe mod sync"
 func (e *evaluation) findRemote(name string) (source, error) {
 	m, file, err := lock.ParseLoad(name)
 	if err != nil {
-		return source{}, &explain.Error{Msg: "load: " + err.Error(), Hint: `write such as "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`}
+		return source{}, &explain.Error{Msg: "load: " + err.Error(), Hint: `write, for example, "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`}
 	}
 	return source{lib: m.String(), name: file, remote: true}, nil
 }

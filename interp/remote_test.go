@@ -95,7 +95,7 @@ func TestRemoteErrors(t *testing.T) {
 	}
 	changed := without("")
 	changed[lock.Name(plan.DigestOf([]byte("x = 1")))] = &fstest.MapFile{Data: []byte("x = 2")}
-	const example = `write such as "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`
+	const example = `write, for example, "git+https://example.com/lib@v1.2.3//web.star" or "oci://example.com/lib:v1//web.star"`
 	at := func(load, message, hint string) string {
 		return "Pipelinefile:1:1: load: " + message + "\n    load(\"" + load + "\", \"x\")\n    ^\n    " + hint
 	}

@@ -143,7 +143,7 @@ if a != a[0] * len(a): fail("torn")
 		switch {
 		case err == nil:
 			read++
-		case strings.Contains(err.Error(), "changes while it is read"), strings.Contains(err.Error(), "out of range"):
+		case strings.Contains(err.Error(), "changed while it was read"), strings.Contains(err.Error(), "out of range"):
 			// The second error is about a file that was empty at that moment.
 		default:
 			t.Error(err)

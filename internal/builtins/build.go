@@ -79,7 +79,7 @@ var gitFunc = declare("git", "source", "Takes the source of an image, or a chart
 			c.wrong("url", p)
 			a.URL = "" // do not pass it on
 		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
-			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write such as "https://github.com/owner/name"; a directory of the workspace is local()`))
+			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write, for example, "https://github.com/owner/name"; a directory of the workspace is local()`))
 		}
 		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.fits(a.Ref) || strings.Contains(a.Ref, "..") {
 			c.wrong("ref", explain.Errorf("%q is not a valid branch, tag or commit", explain.Clip(a.Ref)))
@@ -165,7 +165,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		}
 		for i, p := range a.Platforms {
 			if !isPlatform(p) {
-				c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write such as "linux/amd64"`).In(i))
+				c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write, for example, "linux/amd64"`).In(i))
 			}
 		}
 		spec := plan.BuildSpec{

@@ -90,7 +90,7 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart, for `helm`, o
 			}
 		case strings.HasPrefix(ref, "oci://"):
 			if p := checkImage(strings.TrimPrefix(ref, "oci://")); p != nil {
-				c.wrong("ref", explain.Errorf("%q is not a valid chart reference", explain.Clip(ref)).WithHint(`write such as "oci://ghcr.io/owner/chart"`))
+				c.wrong("ref", explain.Errorf("%q is not a valid chart reference", explain.Clip(ref)).WithHint(`write, for example, "oci://ghcr.io/owner/chart"`))
 			}
 		case strings.HasPrefix(ref, "https://"), strings.HasPrefix(ref, "http://"):
 			c.wrong("ref", explain.Errorf("%q is not a chart", explain.Clip(ref)).WithHint(`a chart of a repository is written as chart("name", repo = "https://…", version = "…")`))

@@ -92,9 +92,9 @@ func checkQuantity(q, example string) *explain.Error {
 	number, _, ok := cutQuantity(q)
 	switch {
 	case q == "":
-		return explain.Errorf("is empty").WithHint("write such as %q", example)
+		return explain.Errorf("is empty").WithHint("write, for example, %q", example)
 	case !ok:
-		p := explain.Errorf("%q is not a valid quantity", explain.Clip(q)).WithHint("write such as %q", example)
+		p := explain.Errorf("%q is not a valid quantity", explain.Clip(q)).WithHint("write, for example, %q", example)
 		if fixed := strings.TrimSuffix(strings.TrimSuffix(q, "b"), "B"); fixed != q {
 			if _, _, ok := cutQuantity(fixed); ok {
 				p.Hint = "write " + strconv.Quote(fixed)
@@ -104,7 +104,7 @@ func checkQuantity(q, example string) *explain.Error {
 	case strings.Trim(number, "0.") == "":
 		return explain.Errorf("%q is zero", q)
 	case quantityValue(q) >= 1<<63:
-		return explain.Errorf("%q is more than Kubernetes can count", explain.Clip(q)).WithHint("write such as %q", example)
+		return explain.Errorf("%q is too large for Kubernetes", explain.Clip(q)).WithHint("write, for example, %q", example)
 	}
 	return nil
 }
@@ -135,11 +135,11 @@ func checkMemory(q, example string) *explain.Error {
 		return p
 	}
 	if strings.HasSuffix(q, "m") {
-		return explain.Errorf("%q is thousandths of a byte", q).WithHint("write %q", strings.TrimSuffix(q, "m")+"Mi")
+		return explain.Errorf("%q is in thousandths of a byte", q).WithHint("write %q", strings.TrimSuffix(q, "m")+"Mi")
 	}
 	number, suffix, _ := cutQuantity(q)
 	if _, has := suffixes[suffix]; quantityValue(q) < 1<<20 && (suffix == "" || !has) {
-		p := explain.Errorf("%q is that many bytes", explain.Clip(q)).WithHint("write such as %q", example)
+		p := explain.Errorf("%q is that many bytes", explain.Clip(q)).WithHint("write, for example, %q", example)
 		if suffix == "" {
 			p.Hint = "write " + strconv.Quote(number+"Mi")
 		}
@@ -170,10 +170,10 @@ func (d *durationArg) Unpack(v starlark.Value) error {
 	}
 	t, err := time.ParseDuration(text)
 	if err != nil {
-		return explain.Errorf("%q is not a valid duration", explain.Clip(text)).WithHint(`write such as "30s", "5m" or "1h30m"`)
+		return explain.Errorf("%q is not a valid duration", explain.Clip(text)).WithHint(`write, for example, "30s", "5m" or "1h30m"`)
 	}
 	if t <= 0 {
-		return explain.Errorf("%q is not more than zero", text)
+		return explain.Errorf("%q is not greater than zero", text)
 	}
 	*d = durationArg(t)
 	return nil
@@ -279,7 +279,7 @@ func checkOwnLabels(labels map[string]string) *explain.Error {
 
 func checkLabel(full, value string) *explain.Error {
 	if !validKey(full) {
-		return explain.Errorf("%q is not a valid label name", explain.Clip(full)).WithHint(`write such as "team" or "example.com/team"`)
+		return explain.Errorf("%q is not a valid label name", explain.Clip(full)).WithHint(`write, for example, "team" or "example.com/team"`)
 	}
 	if value != "" && !labelWord.fits(value) {
 		return explain.Errorf("%q is not a valid label value", explain.Clip(value)).In(full).

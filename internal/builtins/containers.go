@@ -76,7 +76,7 @@ var sidecarFunc = declare("sidecar", "sidecar", "Describes a container that runs
 		if a.Health != nil {
 			h := a.Health.plan
 			if h.Kind != plan.HealthCommand && h.Port == 0 {
-				c.wrong("health", explain.Errorf("does not name the port to check").WithHint("write such as %s", map[plan.HealthKind]string{
+				c.wrong("health", explain.Errorf("does not name the port to check").WithHint("write, for example, %s", map[plan.HealthKind]string{
 					plan.HealthHTTP: `http("/ready", port = 9901)`, plan.HealthTCP: "tcp(9901)", plan.HealthGRPC: "grpc(9901)",
 				}[h.Kind]))
 			}
@@ -120,12 +120,12 @@ func (c *Call) containerImage(a *containerParams) *Image {
 	for _, param := range []string{"source", "build"} {
 		given := param == "source" && a.Source != nil || param == "build" && a.Build != nil
 		if has && given {
-			c.wrong(param, explain.Errorf("is given together with image=, which needs none"))
+			c.wrong(param, explain.Errorf("cannot be combined with image=, which names an image that exists"))
 			return nil
 		}
 	}
 	if !a.Mirror && a.Image.ref == "" {
-		c.wrong("mirror", explain.Errorf("only an image that is given by its reference can stay where it is"))
+		c.wrong("mirror", explain.Errorf("only an image that is given by its reference can be left out of mirroring"))
 		return nil
 	}
 	switch {
@@ -179,7 +179,7 @@ func (c *Call) containerName(s *Service, param string, i int, of *container, wha
 		c.rejectAt(param, p.In(i).WithHint("give one of them another name"), related, of.declaredHere(what))
 	}
 	if of.plan.Name == s.Plan.Name {
-		reject(explain.Errorf("the %s has the name of the service, %q, which its first container has", what, s.Plan.Name),
+		reject(explain.Errorf("the %s has the name of the service, %q, which is the name of its first container", what, s.Plan.Name),
 			plan.Related{Pos: c.ArgPos("name", nil), Message: "the service has it here"})
 		return
 	}
@@ -210,7 +210,7 @@ func (c *Call) containerMounts(s *Service, param string, i int, of *container, w
 		if slices.Contains(has, p) {
 			continue
 		}
-		e := explain.Errorf("the %s %s mounts %q, where the service has nothing", what, of.plan.Name, explain.Clip(p)).In(i)
+		e := explain.Errorf("the %s %s mounts %q, but the service has nothing at that path", what, of.plan.Name, explain.Clip(p)).In(i)
 		if len(has) == 0 {
 			e = e.WithHint("give the service files = {…} or volumes = […]")
 		} else {

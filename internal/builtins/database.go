@@ -68,7 +68,7 @@ var databaseFunc = declare("database", "service",
 			w.Health = &h
 		}
 		if n, _ := a.Values["replicas"].(int64); a.Chart == nil && (a.Replicas > 1 || n > 1) {
-			p := explain.Errorf("a database of its own image has one pod").WithHint("for more bring a chart that knows the engine's replication")
+			p := explain.Errorf("a database without chart= has one pod").WithHint("for more, use a chart that supports replication")
 			if n > 1 {
 				c.wrong("values", p.In("replicas"))
 			} else {
@@ -135,6 +135,6 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 	password := e.Args[slices.IndexFunc(e.Args, func(arg string) bool { return strings.HasPrefix(arg, "$(") })]
 	if !slices.ContainsFunc(own, func(arg string) bool { return strings.Contains(arg, strings.Trim(password, "$()")) }) {
 		c.wrong(param, explain.Errorf("without %s the server has no password, and .url is wrong", password).
-			WithHint("without args= it runs with %s; add --requirepass %s to yours", explain.Literals(e.Args), password))
+			WithHint("without args= it runs with %s: add --requirepass %s to your arguments", explain.Literals(e.Args), password))
 	}
 }

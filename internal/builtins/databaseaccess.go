@@ -74,7 +74,7 @@ func checkDatabaseName(e chartspec.Engine, name string) *explain.Error {
 	redis := e.Scheme == "redis"
 	switch {
 	case redis && !isDecimal(name, 4):
-		return explain.Errorf("%q is not a database of redis", explain.Clip(name)).WithHint(`they have numbers: write such as "0"`)
+		return explain.Errorf("%q is not a database of redis", explain.Clip(name)).WithHint(`redis numbers its databases: write, for example, "0"`)
 	case !redis && !databaseName.fits(name):
 		return explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(name))
 	}
@@ -105,7 +105,7 @@ func (c *Call) sharedMemory(w *plan.Workload, a *databaseArgs) {
 	const at = "/dev/shm"
 	c.wrong("shared_memory", checkMemory(a.Shared, "1Gi"))
 	if i := slices.IndexFunc(a.Volumes, func(v *Volume) bool { return v.path() == at }); i >= 0 {
-		c.wrong("volumes", explain.Errorf("%q is what shared_memory= is for", at).In(i).WithHint("leave one of them out"))
+		c.wrong("volumes", explain.Errorf("%q is the path of shared_memory=", at).In(i).WithHint("leave one of them out"))
 	}
 	w.Scratch = append(w.Scratch, plan.Scratch{Path: at, Size: a.Shared, Memory: true})
 }
@@ -121,7 +121,7 @@ func (s *Service) urlFor() *starlark.Builtin {
 		e, _ := chartspec.EngineNamed(d.Engine)
 		switch {
 		case !urlScheme.fits(form):
-			return nil, explain.Errorf("url_for: %q is not the scheme of a URL", explain.Clip(form)).WithHint(`write such as db.url_for("jdbc") or db.url_for("mysql2")`)
+			return nil, explain.Errorf("url_for: %q is not the scheme of a URL", explain.Clip(form)).WithHint(`write, for example, db.url_for("jdbc") or db.url_for("mysql2")`)
 		case form == "jdbc" && e.JDBC == "":
 			return nil, explain.Errorf("url_for: a database of the engine %s has no URL for JDBC", d.Engine)
 		}

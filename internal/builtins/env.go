@@ -112,7 +112,7 @@ func joinEnv(c *Call, env envArg, secrets secretsArg) []plan.EnvVar {
 	}
 	for _, e := range secrets {
 		if names[e.Name] {
-			c.wrong("secrets", explain.Errorf("%s is in env, too", e.Name).In(e.Name))
+			c.wrong("secrets", explain.Errorf("%s is also in env", e.Name).In(e.Name))
 		}
 	}
 	return slices.Concat([]plan.EnvVar(secrets), []plan.EnvVar(env))
@@ -135,8 +135,8 @@ func (c *Call) expansions(env envArg) {
 			if at[name] <= i {
 				continue
 			}
-			d := c.Diagnostic(c.ArgPos("env", e.Name), explain.Errorf("env[%q]: $(%s) stays as it is: %s comes after %s", e.Name, name, name, e.Name).
-				WithHint("Kubernetes expands the variables that come before: move %s before %s", name, e.Name))
+			d := c.Diagnostic(c.ArgPos("env", e.Name), explain.Errorf("env[%q]: $(%s) is not expanded: %s comes after %s", e.Name, name, name, e.Name).
+				WithHint("Kubernetes only expands variables that come before: move %s before %s", name, e.Name))
 			d.Severity, d.Rule = plan.SeverityWarning, "env-order"
 			d.Related = []plan.Related{{Pos: c.ArgPos("env", name), Message: name + " is here"}}
 			c.Session.Report(d)

@@ -44,7 +44,7 @@ func (c *Call) exposure(a *portArgs) plan.Exposure {
 	if a.NodePort != nil {
 		c.wrong("node_port", checkPort(*a.NodePort))
 		if !e.Kind.Outside() && c.Valid("kind") {
-			c.wrong("node_port", explain.Errorf("a Kubernetes Service of kind %s opens no port of the nodes", cmp.Or(e.Kind, plan.ClusterIP)).WithHint(`add kind = "NodePort"`))
+			c.wrong("node_port", explain.Errorf("a Kubernetes Service of kind %s does not open a port of the nodes", cmp.Or(e.Kind, plan.ClusterIP)).WithHint(`add kind = "NodePort"`))
 		}
 		e.NodePort = *a.NodePort
 	}
@@ -57,7 +57,7 @@ func (c *Call) exposure(a *portArgs) plan.Exposure {
 		case !a.Public:
 			c.wrong("tls", explain.Errorf("is given, but the port is not public").WithHint("add public = True"))
 		case e.TLS.Secret == nil && a.Host == "":
-			c.wrong("tls", explain.Errorf("a certificate is for a host").WithHint("add host = …"))
+			c.wrong("tls", explain.Errorf("a certificate requires a host").WithHint("add host = …"))
 		case e.TLS.Secret == nil:
 			e.TLS.Name = plan.NameFrom(strings.TrimPrefix(a.Host, "*."), 59) + "-tls"
 		}
@@ -75,7 +75,7 @@ func checkIngressPath(p string) *explain.Error {
 		return nil
 	}
 	if clean := path.Clean(p); clean != strings.TrimSuffix(p, "/") && clean != p {
-		return explain.Errorf("%q is not a path that an Ingress can have", explain.Clip(p)).WithHint("write %q", explain.Clip(clean))
+		return explain.Errorf("%q is not a valid path of an Ingress", explain.Clip(p)).WithHint("write %q", explain.Clip(clean))
 	}
 	if strings.Contains(strings.ToLower(p), "%2f") {
 		return explain.Errorf("%q has an encoded slash, which an Ingress cannot have", explain.Clip(p))
@@ -115,7 +115,7 @@ func checkAnnotations(annotations map[string]string) *explain.Error {
 	size := 0
 	for _, k := range slices.Sorted(maps.Keys(annotations)) {
 		if !validKey(k) {
-			return explain.Errorf("%q is not a valid name of an annotation", explain.Clip(k)).WithHint(`write such as "example.com/team"`)
+			return explain.Errorf("%q is not a valid name of an annotation", explain.Clip(k)).WithHint(`write, for example, "example.com/team"`)
 		}
 		size += len(k) + len(annotations[k])
 	}
@@ -154,7 +154,7 @@ func (c *Call) exposed(t plan.ServiceType, ports []plan.Port, chart bool) {
 		}
 	}
 	if outside >= 0 && unsaid >= 0 {
-		c.twoPorts(outside, unsaid, explain.Errorf("port %d has the kind %s, so that port %d needs a kind, too", ports[outside].Number, ports[outside].Kind, ports[unsaid].Number).
+		c.twoPorts(outside, unsaid, explain.Errorf("port %d has the kind %s, so port %d also needs a kind", ports[outside].Number, ports[outside].Kind, ports[unsaid].Number).
 			WithHint("write kind = %q to open it to the outside as well, or kind = \"ClusterIP\" to keep it inside, which gives port %d a Kubernetes Service of its own", ports[outside].Kind, ports[outside].Number))
 	}
 	c.annotated(ports)
@@ -177,8 +177,8 @@ func (c *Call) unexposed(i int, e plan.Exposure, chart bool) {
 			c.wrong("ports", explain.Errorf("%s = is given, but a job has no Kubernetes Service: nothing connects to it", of.param).In(i))
 			return
 		}
-		c.rejectAt("ports", explain.Errorf("%s = is given, but chart= is given, too, and the chart would not get it", of.param).
-			In(i).WithHint("write it in values =, under the key that the chart has for it"), c.givenHere("chart"))
+		c.rejectAt("ports", explain.Errorf("%s = is given, but chart= is also given, and the chart would not get it", of.param).
+			In(i).WithHint("write it in values =, with the key that the chart has for it"), c.givenHere("chart"))
 		return
 	}
 }

@@ -134,7 +134,7 @@ func (f *Files) load(name string) ([]byte, error) {
 			return data, err
 		}
 	}
-	return nil, fmt.Errorf("%s changes while it is read", name)
+	return nil, fmt.Errorf("%s changed while it was read", name)
 }
 
 func (f *Files) tooLarge(name string) error {

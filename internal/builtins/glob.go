@@ -68,10 +68,10 @@ func checkPattern(pattern string) *explain.Error {
 	}
 	for _, part := range strings.Split(pattern, "/") {
 		if _, err := path.Match(part, ""); err != nil {
-			return explain.Errorf("%q is not a valid pattern: %q has an open bracket", explain.Clip(pattern), explain.Clip(part))
+			return explain.Errorf("%q is not a valid pattern: %q has a bracket that is not closed", explain.Clip(pattern), explain.Clip(part))
 		}
 		if part != "**" && strings.Contains(part, "**") {
-			return explain.Errorf("%q: ** stands for directories, and must be alone between slashes", explain.Clip(pattern))
+			return explain.Errorf("%q: ** matches directories, and must be a whole element of the path", explain.Clip(pattern))
 		}
 	}
 	return nil

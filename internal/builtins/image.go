@@ -68,7 +68,7 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 	case *Service:
 		return explain.Errorf("want string or image, got service").WithHint("write %s.image", v.Plan.Name)
 	case *Build:
-		return explain.Errorf("want string or image, got build").WithHint("a build is given as build=")
+		return explain.Errorf("want string or image, got build").WithHint("pass a build as build=")
 	}
 	return convert.Want("str or image", v)
 }
@@ -131,7 +131,7 @@ func checkCredentials(address, hint string) *explain.Error {
 // checkImage checks the syntax of an image reference: [domain/]path[:tag][@digest].
 func checkImage(ref string) *explain.Error {
 	bad := func(format string, args ...any) *explain.Error {
-		return explain.Errorf(format, args...).WithHint(`write such as "redis:7" or "ghcr.io/owner/name:1.2"`)
+		return explain.Errorf(format, args...).WithHint(`write, for example, "redis:7" or "ghcr.io/owner/name:1.2"`)
 	}
 	if ref == "" {
 		return bad("the reference of an image is empty")

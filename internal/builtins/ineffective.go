@@ -56,6 +56,6 @@ func (c *Call) ineffective(a *common) {
 
 // besideChart reports the argument of param, or the place at in it.
 func (c *Call) besideChart(param string, at any) {
-	c.rejectAt(param, explain.Errorf("chart= is given, too, and the chart would not get it").
-		In(at).WithHint("write it in values =, under the key that the chart has for it"), c.givenHere("chart"))
+	c.rejectAt(param, explain.Errorf("chart= is also given, and the chart would not get it").
+		In(at).WithHint("write it in values =, with the key that the chart has for it"), c.givenHere("chart"))
 }

@@ -125,7 +125,7 @@ func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
 		case !files.isFile(at):
 			files.note(at, plan.InputManifest, "")
 		case name != "":
-			return "", &kustomizeError{at, explain.Errorf("%s and %s are both there", name, at).WithHint("a directory has one kustomization")}
+			return "", &kustomizeError{at, explain.Errorf("%s and %s both exist", name, at).WithHint("a directory has one kustomization")}
 		default:
 			name = at
 		}
@@ -153,7 +153,7 @@ func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
 		return "", &kustomizeError{name, explain.Errorf("%s is not a kustomization: want a mapping", name)}
 	}
 	if len(fields) == 0 {
-		return "", &kustomizeError{name, explain.Errorf("%s is empty", name).WithHint("write such as resources: [app.yaml]")}
+		return "", &kustomizeError{name, explain.Errorf("%s is empty", name).WithHint("write, for example, resources: [app.yaml]")}
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		if err := w.field(name, field, fields[field]); err != nil {

@@ -55,7 +55,7 @@ var manifestsFunc = declare("manifests", "service",
 				}
 			}
 			if len(s.Objects) == 0 && c.Valid("sources") {
-				c.wrong("sources", explain.Errorf("there are no objects in them").WithHint(`write such as manifests(%q, "k8s/%s.yaml")`, a.Name, a.Name))
+				c.wrong("sources", explain.Errorf("they contain no objects").WithHint(`write, for example, manifests(%q, "k8s/%s.yaml")`, a.Name, a.Name))
 			}
 		}
 		return c.declared(s), nil

@@ -53,7 +53,7 @@ func (c *Call) dataFiles(files []plan.File, data string) {
 			at = f.Path
 		}
 		if at == data {
-			c.wrong("files", explain.Errorf("the data of the database are there").In(explain.Key(at)))
+			c.wrong("files", explain.Errorf("the database keeps its data there").In(explain.Key(at)))
 		}
 	}
 }

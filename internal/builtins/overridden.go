@@ -98,7 +98,7 @@ func (c *Call) probed(t plan.ServiceType, a *common) {
 
 // contradiction reports that values= and an argument both set path.
 func (c *Call) contradiction(path []string, param string) {
-	c.wrongValue(path, explain.Errorf("%s= is given, too, and would have no effect", param).
+	c.wrongValue(path, explain.Errorf("%s= is also given and would have no effect", param).
 		WithHint("write it as %s = …, and leave it out of values=", param), c.givenHere(param))
 }
 

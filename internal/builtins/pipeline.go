@@ -33,7 +33,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 				c.wrong("registry", p)
 				a.Registry = "" // do not pass it on
 			} else if p := checkImage(a.Registry); p != nil || strings.ContainsRune(a.Registry, '@') {
-				c.wrong("registry", explain.Errorf("%q is not a valid registry", explain.Clip(a.Registry)).WithHint(`write such as "ghcr.io/owner/shop", without https://`))
+				c.wrong("registry", explain.Errorf("%q is not a valid registry", explain.Clip(a.Registry)).WithHint(`write, for example, "ghcr.io/owner/shop", without https://`))
 			}
 		}
 		if n := a.BuildParallelism; n < 1 || n > 1000 {
@@ -80,7 +80,7 @@ const maxConstraint = 500
 func CheckVersion(constraint, version string) error {
 	want, err := semver.NewConstraint(constraint[:min(len(constraint), maxConstraint)])
 	if err != nil || len(constraint) > maxConstraint {
-		return &explain.Error{Msg: fmt.Sprintf("%q is not a valid version constraint", explain.Clip(constraint)), Hint: `write such as ">=0.3" or ">=0.3, <2"`}
+		return &explain.Error{Msg: fmt.Sprintf("%q is not a valid version constraint", explain.Clip(constraint)), Hint: `write, for example, ">=0.3" or ">=0.3, <2"`}
 	}
 	// A build after a version, as git describe names it, is not before that version.
 	described := regexp.MustCompile(`(-[0-9]+-g[0-9a-f]+)?(-dirty)?$`)
@@ -90,7 +90,7 @@ func CheckVersion(constraint, version string) error {
 	}
 	return &explain.Error{
 		Msg:  fmt.Sprintf("this Pipelinefile needs pipe %s, and this is pipe %s", constraint, version),
-		Hint: "install a version of pipe that fits",
+		Hint: "install a version that satisfies it",
 	}
 }
 

@@ -241,7 +241,7 @@ func fileOf(v starlark.Value) (plan.File, *explain.Error) {
 func checkMountPath(p string) *explain.Error {
 	switch clean := path.Clean(p); {
 	case !path.IsAbs(p):
-		return explain.Errorf("%q is not an absolute path in the container", explain.Clip(p)).WithHint("write such as %q", "/"+strings.TrimPrefix(clean, "../"))
+		return explain.Errorf("%q is not an absolute path in the container", explain.Clip(p)).WithHint("write, for example, %q", "/"+strings.TrimPrefix(clean, "../"))
 	case clean == "/":
 		return explain.Errorf("%q is the whole file system of the container", explain.Clip(p))
 	case strings.ContainsFunc(p, func(r rune) bool { return r == ':' || r < ' ' || r == 0x7f }):

@@ -71,7 +71,7 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 			}
 		}
 		if a.Public && a.Protocol != "TCP" {
-			c.wrong("public", explain.Errorf("an Ingress reaches TCP ports only"))
+			c.wrong("public", explain.Errorf("an Ingress supports only TCP ports"))
 		}
 		p := plan.Port{Number: a.Number, Name: a.Name, Protocol: a.Protocol, Public: a.Public, Host: a.Host}
 		if a.Local != nil {
@@ -97,14 +97,14 @@ func checkPortName(name string) *explain.Error {
 		return p
 	}
 	if !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
-		return explain.Errorf("%q is not a valid port name: want a letter in it, and no two hyphens together", name)
+		return explain.Errorf("%q is not a valid port name: it needs a letter, and no two consecutive hyphens", name)
 	}
 	return nil
 }
 
 func checkHost(host string) *explain.Error {
 	if _, err := netip.ParseAddr(host); err == nil {
-		return explain.Errorf("%q is an address: an Ingress has names only", host).WithHint("write the name of a host, or leave it out for all hosts")
+		return explain.Errorf("%q is an address: an Ingress requires a host name", host).WithHint("write a host name, or leave it out for all hosts")
 	}
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
@@ -177,7 +177,7 @@ func (c *Call) servicePorts(ports []plan.Port) {
 	for i, p := range ports {
 		first := slices.IndexFunc(ports[:i], func(o plan.Port) bool { return o.ServicePort() == p.ServicePort() && o.Protocol == p.Protocol })
 		if first >= 0 {
-			c.twoPorts(first, i, explain.Errorf("port %d of the Kubernetes Service leads to port %d already", p.ServicePort(), ports[first].Number).WithHint("give each port another service ="))
+			c.twoPorts(first, i, explain.Errorf("port %d of the Kubernetes Service already leads to port %d", p.ServicePort(), ports[first].Number).WithHint("give each port another service ="))
 			return
 		}
 	}

@@ -105,7 +105,7 @@ type commandArgs struct {
 var commandFunc = declare("command", "health", "Checks health by a command that runs in the container.",
 	func(c *Call, a *commandArgs) (starlark.Value, error) {
 		if len(a.Argv) == 0 && c.Valid("argv") {
-			c.wrong("argv", explain.Errorf("no command is given").WithHint(`write such as command("pg_isready", "-q")`))
+			c.wrong("argv", explain.Errorf("no command is given").WithHint(`write, for example, command("pg_isready", "-q")`))
 		}
 		if len(a.Argv) == 1 && strings.ContainsRune(a.Argv[0], ' ') {
 			c.wrong("argv", explain.Errorf("%q is a program and its arguments in one string", explain.Clip(a.Argv[0])).WithHint("write command(%s)", explain.Clip(explain.Literals(explain.ShellWords(a.Argv[0])))))
@@ -141,7 +141,7 @@ func (c *Call) whole(param string, d *durationArg) plan.Duration {
 	const limit = 24 * time.Hour
 	switch t := time.Duration(*d); {
 	case t%time.Second != 0:
-		c.wrong(param, explain.Errorf("%s is not in whole seconds", t).WithHint(`Kubernetes counts seconds: write such as "1s"`))
+		c.wrong(param, explain.Errorf("%s is not a whole number of seconds", t).WithHint(`Kubernetes counts seconds: write, for example, "1s"`))
 	case t > limit:
 		c.wrong(param, explain.Errorf("%s is more than a day", t))
 	}
@@ -164,7 +164,7 @@ func (c *Call) probes(t plan.ServiceType, w *plan.Workload, health *Health, a *p
 			return
 		}
 		if t == plan.Job && param != "health" {
-			c.wrong(param, explain.Errorf("a job runs to its end, so that nothing checks it").WithHint("timeout = says how long it may run"))
+			c.wrong(param, explain.Errorf("a job runs to its end and has no checks").WithHint("timeout = says how long it may run"))
 			return
 		}
 		full := h.plan

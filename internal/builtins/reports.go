@@ -132,7 +132,7 @@ func (s *Session) sorted(r reports, kind string) []plan.Diagnostic {
 		next := out[maxShown]
 		out = append(out[:maxShown:maxShown], plan.Diagnostic{
 			Severity: next.Severity, Pos: next.Pos, Line: next.Line,
-			Message: fmt.Sprintf("%d more %s, from here on", more, kind), Hint: "correct those above first",
+			Message: fmt.Sprintf("%d more %s, from here on", more, kind), Hint: "fix the ones above first",
 		})
 	}
 	return out

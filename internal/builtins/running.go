@@ -103,21 +103,21 @@ func (c *Call) scaling(t plan.ServiceType, a *common) {
 		volumes, mode = true, a.Volumes[i].access()
 	}
 	if _, own := a.Values["replicas"]; own && r.Autoscale != nil {
-		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"), c.givenHere("autoscale"))
+		c.wrongValue([]string{"replicas"}, explain.Errorf("the autoscaler sets the number of pods").WithHint("leave out one of them"), c.givenHere("autoscale"))
 	} else if own && r.Daemon {
 		c.wrongValue([]string{"replicas"}, explain.Errorf("a DaemonSet has a pod on each node").WithHint("leave out one of them"), c.givenHere("daemon"))
 	}
 	switch {
 	case t == plan.Database && r.Autoscale != nil:
-		c.wrong("autoscale", explain.Errorf("a database of its own image has one pod"))
+		c.wrong("autoscale", explain.Errorf("a database without chart= has one pod"))
 	case t == plan.Database && r.Daemon:
-		c.wrong("daemon", explain.Errorf("a database of its own image has one pod"))
+		c.wrong("daemon", explain.Errorf("a database without chart= has one pod"))
 	case t == plan.Database && r.Strategy != nil:
-		c.wrong("strategy", explain.Errorf("a database of its own image has one pod, which is replaced by the next"))
+		c.wrong("strategy", explain.Errorf("a database without chart= has one pod, which is recreated"))
 	case r.Autoscale != nil && r.Daemon:
-		c.against("daemon", "autoscale", explain.Errorf("a DaemonSet has a pod on each node, so that nothing can scale it"))
+		c.against("daemon", "autoscale", explain.Errorf("a DaemonSet has a pod on each node and cannot be scaled"))
 	case r.Autoscale != nil && c.Given("replicas"):
-		c.against("replicas", "autoscale", explain.Errorf("the autoscaler decides how many pods there are").WithHint("leave out one of them"))
+		c.against("replicas", "autoscale", explain.Errorf("the autoscaler sets the number of pods").WithHint("leave out one of them"))
 	case r.Autoscale != nil && volumes && r.Autoscale.plan.Max > 1:
 		c.against("autoscale", "volumes", explain.Errorf("several pods cannot share a volume: it is %s, and the second pod would wait for it", mode))
 	case r.Daemon && c.Given("replicas"):
@@ -125,9 +125,9 @@ func (c *Call) scaling(t plan.ServiceType, a *common) {
 	case r.Daemon && volumes:
 		c.against("daemon", "volumes", explain.Errorf("the pods of a DaemonSet cannot share a volume: it is %s", mode))
 	case r.Strategy != nil && !r.Strategy.plan.Recreate && volumes:
-		c.against("strategy", "volumes", explain.Errorf("a new pod cannot have the volume before the old one ends: it is %s", mode).WithHint("leave out strategy =: pods with volumes are recreated"))
+		c.against("strategy", "volumes", explain.Errorf("a new pod cannot mount the volume before the old pod ends: it is %s", mode).WithHint("leave out strategy =: pods with volumes are recreated"))
 	case r.Strategy != nil && r.Strategy.plan.Recreate && r.Daemon:
-		c.against("strategy", "daemon", explain.Errorf("a DaemonSet has no strategy that ends all pods first"))
+		c.against("strategy", "daemon", explain.Errorf("a DaemonSet does not support recreate = True"))
 	case r.Strategy != nil && r.Daemon:
 		c.daemonStrategy(r.Strategy.plan)
 	}
@@ -143,7 +143,7 @@ func (c *Call) daemonStrategy(s plan.Strategy) {
 		c.against("strategy", "daemon", explain.Errorf("a DaemonSet starts the new pod of a node before the old one ends, or after it").
 			WithHint("add unavailable = 0 to surge =, or leave out surge ="))
 	case !more && !less:
-		c.against("strategy", "daemon", explain.Errorf("with neither more nor less pods none can be replaced").WithHint("add surge = 1"))
+		c.against("strategy", "daemon", explain.Errorf("pods can only be replaced if there may be more or fewer of them meanwhile").WithHint("add surge = 1"))
 	}
 }
 
@@ -159,7 +159,7 @@ func (c *Call) enough(a *common) {
 		for _, of := range []struct{ name, target, asked string }{{"cpu", s.plan.CPU, asks.CPU}, {"memory", s.plan.Memory, asks.Memory}} {
 			if strings.HasSuffix(of.target, "%") && of.asked == "" && requests[of.name] == nil {
 				example := map[string]string{"cpu": "100m", "memory": "128Mi"}[of.name]
-				c.wrong("autoscale", explain.Errorf("%s is a percentage of what the container asks for, and it asks for none", of.name).
+				c.wrong("autoscale", explain.Errorf("%s is a percentage of the container's request, and the container has none", of.name).
 					WithHint("add resources = resources(%s = %q)", of.name, example))
 			}
 		}
@@ -170,7 +170,7 @@ func (c *Call) enough(a *common) {
 			pods, param = a.Autoscale.plan.Max, "autoscale"
 		}
 		if n, ok := decimal(d.plan.MinAvailable); ok && n <= maxPods && n > pods && c.Valid("replicas") && a.Values["replicas"] == nil {
-			c.against("disruption", param, explain.Errorf("%d pods are to stay available, and there are at most %d", n, pods))
+			c.against("disruption", param, explain.Errorf("%d pods must stay available, but there are at most %d", n, pods))
 		}
 	}
 }
@@ -215,11 +215,11 @@ func isTimeZone(s string) bool {
 func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
 	if schedule == "" && c.Valid("schedule") {
 		for _, param := range c.givenOnly("scheduled") {
-			c.wrong(param, explain.Errorf("only a job with a schedule has it").WithHint(`add schedule = "0 3 * * *"`))
+			c.wrong(param, explain.Errorf("only a job with a schedule can have it").WithHint(`add schedule = "0 3 * * *"`))
 		}
 	}
 	if a.TimeZone != "" && !isTimeZone(a.TimeZone) {
-		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write such as "Europe/Berlin" or "Etc/UTC"`))
+		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write, for example, "Europe/Berlin" or "Etc/UTC"`))
 	}
 	if a.Concurrency != "" {
 		c.wrong("concurrency", c.choice("concurrency", a.Concurrency))

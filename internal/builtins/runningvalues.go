@@ -100,7 +100,7 @@ var autoscaleFunc = declare("autoscale", "autoscale", "Scales the pods of a serv
 			c.wrong("max", explain.Errorf("want %d at most, got %d", maxPods, a.Max))
 		}
 		if a.CPU == nil && a.Memory == nil {
-			return nil, c.Errorf("min", "nothing says when to change the number of pods; write such as cpu = 80")
+			return nil, c.Errorf("min", "a target is required; write, for example, cpu = 80")
 		}
 		use := func(param string, a *targetArg, check func(string) *explain.Error) string {
 			if a == nil {
@@ -144,24 +144,24 @@ type ruleArgs struct {
 var ruleFunc = declare("rule", "rule", "Allows a service to use resources of the Kubernetes API, for `rbac=`.",
 	func(c *Call, a *ruleArgs) (starlark.Value, error) {
 		if len(a.Resources) == 0 || slices.Contains(a.Resources, "") {
-			c.wrong("resources", explain.Errorf("no resource is given").WithHint(`write such as ["pods"]`))
+			c.wrong("resources", explain.Errorf("no resource is given").WithHint(`write, for example, ["pods"]`))
 		}
 		if len(a.Verbs) == 0 || slices.Contains(a.Verbs, "") {
-			c.wrong("verbs", explain.Errorf("no verb is given").WithHint(`write such as ["get", "list", "watch"]`))
+			c.wrong("verbs", explain.Errorf("no verb is given").WithHint(`write, for example, ["get", "list", "watch"]`))
 		}
 		if a.Groups == nil {
 			a.Groups = []string{""}
 		} else if len(a.Groups) == 0 {
-			c.wrong("groups", explain.Errorf("no group is given").WithHint(`write such as ["apps"], or leave it out for pods, Secrets and Services`))
+			c.wrong("groups", explain.Errorf("no group is given").WithHint(`write, for example, ["apps"], or leave it out for pods, Secrets and Services`))
 		}
 		for i, r := range a.Resources {
 			if r != strings.ToLower(r) {
-				c.wrong("resources", explain.Errorf("%q is a kind; a resource is plural, in lower-case letters", explain.Clip(r)).In(i))
+				c.wrong("resources", explain.Errorf("%q is a kind: a resource is plural and in lower-case letters", explain.Clip(r)).In(i))
 			}
 		}
 		for i, g := range a.Groups {
 			if group, _, versioned := strings.Cut(g, "/"); versioned {
-				c.wrong("groups", explain.Errorf("%q has a version, and rights are for all versions", explain.Clip(g)).WithHint("write %q", group).In(i))
+				c.wrong("groups", explain.Errorf("%q has a version, but rights apply to all versions", explain.Clip(g)).WithHint("write %q", group).In(i))
 			}
 		}
 		for i, v := range a.Verbs {
@@ -170,7 +170,7 @@ var ruleFunc = declare("rule", "rule", "Allows a service to use resources of the
 			}
 		}
 		if slices.Contains(a.Verbs, "create") && len(a.Names) > 0 {
-			c.wrong("names", explain.Errorf("an object has no name yet when create is allowed or not"))
+			c.wrong("names", explain.Errorf("create cannot be limited to names, because the object does not exist yet"))
 		}
 		return &AccessRule{plan: plan.Rule{Groups: a.Groups, Resources: a.Resources, Verbs: a.Verbs, Names: a.Names, Cluster: a.Cluster}}, nil
 	})
@@ -196,9 +196,9 @@ var disruptionFunc = declare("disruption", "disruption", "Limits how many pods a
 	func(c *Call, a *disruptionArgs) (starlark.Value, error) {
 		switch {
 		case a.MinAvailable != nil && a.MaxUnavailable != nil:
-			c.against("max_unavailable", "min_available", explain.Errorf("min_available= is given, too").WithHint("leave out one of them"))
+			c.against("max_unavailable", "min_available", explain.Errorf("min_available= is also given").WithHint("leave out one of them"))
 		case a.MinAvailable == nil && a.MaxUnavailable == nil:
-			return nil, c.Errorf("min_available", "no limit is given; write such as max_unavailable = 1")
+			return nil, c.Errorf("min_available", "no limit is given; write, for example, max_unavailable = 1")
 		}
 		return &Disruption{plan: plan.Disruption{MinAvailable: c.pods("min_available", a.MinAvailable), MaxUnavailable: c.pods("max_unavailable", a.MaxUnavailable)}}, nil
 	})
@@ -231,7 +231,7 @@ var strategyFunc = declare("strategy", "strategy", "Describes how the pods of a 
 			}
 		}
 		if strings.Trim(s.Surge, "%") == "0" && strings.Trim(s.Unavailable, "%") == "0" {
-			c.against("unavailable", "surge", explain.Errorf("with neither more nor less pods none can be replaced"))
+			c.against("unavailable", "surge", explain.Errorf("pods can only be replaced if there may be more or fewer of them meanwhile"))
 		}
 		return &Strategy{plan: s}, nil
 	})

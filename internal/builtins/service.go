@@ -118,8 +118,8 @@ func (s *Service) AttrNames() []string {
 func (s *Service) Attr(name string) (starlark.Value, error) {
 	if s.brought() && slices.Contains([]string{"host", "image", "port", "url"}, name) {
 		return nil, &explain.Error{
-			Msg:  fmt.Sprintf("service %s has no %s: its objects are not made by pipe", s.Plan.Name, name),
-			Hint: "write the name of the Kubernetes Service that it has",
+			Msg:  fmt.Sprintf("service %s has no %s: pipe does not create its objects", s.Plan.Name, name),
+			Hint: "write the name of its Kubernetes Service",
 		}
 	}
 	switch name {
@@ -132,7 +132,7 @@ func (s *Service) Attr(name string) (starlark.Value, error) {
 		return starlark.String(s.Plan.Type), nil
 	case "image":
 		if s.Image == nil {
-			return nil, &explain.Error{Msg: fmt.Sprintf("service %s has no image: its chart brings its own", s.Plan.Name)}
+			return nil, &explain.Error{Msg: fmt.Sprintf("service %s has no image: its chart names the images", s.Plan.Name)}
 		}
 		return s.Image, nil
 	case "database":

@@ -138,7 +138,7 @@ var containerFunc = declare("container", "service", "Declares a service that run
 		case a.Image.from != nil:
 			s.Image = a.Image.from
 			if !a.Mirror {
-				c.wrong("mirror", explain.Errorf("the image is another service's, so it is where that service has it"))
+				c.wrong("mirror", explain.Errorf("the image is that of another service, which decides whether it is mirrored"))
 			}
 		case a.Mirror:
 			s.Image = &Image{Owner: s, Mirror: a.Image.ref}
@@ -155,9 +155,9 @@ var containerFunc = declare("container", "service", "Declares a service that run
 func (c *Call) chosenImage(s *Service, a *built) *Image {
 	if c.Given("image") && (a.Image.from != nil || a.Image.ref != "") {
 		if a.Source != nil {
-			c.wrong("source", explain.Errorf("is given together with image=, which needs none"))
+			c.wrong("source", explain.Errorf("cannot be combined with image=, which names an image that exists"))
 		} else if a.Build != nil {
-			c.wrong("build", explain.Errorf("is given together with image=, which needs none"))
+			c.wrong("build", explain.Errorf("cannot be combined with image=, which names an image that exists"))
 		}
 		if a.Image.from != nil {
 			return a.Image.from
@@ -296,8 +296,8 @@ func checkServiceName(name string, ports []plan.Port) *explain.Error {
 	if len(ports) == 0 || name[0] < '0' || name[0] > '9' {
 		return nil
 	}
-	return explain.Errorf("%q must begin with a letter: the service has ports, and a Kubernetes Service of its name", explain.Clip(name)).
-		WithHint("write such as %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
+	return explain.Errorf("%q must begin with a letter: the service has ports, and its Kubernetes Service has the same name", explain.Clip(name)).
+		WithHint("write, for example, %q", "s"+name[:min(len(name), plan.MaxServiceName-1)])
 }
 
 // unbuilt returns the Dockerfile next to the file of the call, for a service that has a

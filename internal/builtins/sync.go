@@ -47,7 +47,7 @@ var syncFunc = declare("sync", "sync", "Declares files that watch mode copies in
 			c.wrong("path", p)
 		}
 		if c.Valid("to") && (!path.IsAbs(a.To) || s.plan.To == "/" || strings.ContainsRune(a.To, 0)) {
-			c.wrong("to", explain.Errorf("%q is not a valid path in the container: it must be absolute, and not the root", explain.Clip(a.To)).WithHint(`write such as "/app/src"`))
+			c.wrong("to", explain.Errorf("%q is not a valid path in the container: it must be absolute, and not the root", explain.Clip(a.To)).WithHint(`write, for example, "/app/src"`))
 		}
 		if len(a.Run) == 1 && strings.ContainsRune(a.Run[0], ' ') {
 			c.wrong("run", explain.Errorf("%q is a program and its arguments in one string", explain.Clip(a.Run[0])).WithHint("write run = [%s]", explain.Clip(explain.Literals(explain.ShellWords(a.Run[0])))))
@@ -58,7 +58,7 @@ var syncFunc = declare("sync", "sync", "Declares files that watch mode copies in
 		for i, on := range a.On {
 			clean, p := below(on, "the path of the rule, to which it is relative")
 			if on == "" {
-				p = explain.Errorf("is empty").WithHint(`write such as "package.json"`)
+				p = explain.Errorf("is empty").WithHint(`write, for example, "package.json"`)
 			}
 			if p != nil {
 				c.wrong("on", p.In(i))
@@ -66,7 +66,7 @@ var syncFunc = declare("sync", "sync", "Declares files that watch mode copies in
 			s.plan.On = append(s.plan.On, clean)
 		}
 		if len(a.On) > 0 && len(a.Run) == 0 && c.Valid("run") {
-			c.wrong("on", explain.Errorf("is given, but there is no command that runs").WithHint(`add run = ["npm", "install"]`))
+			c.wrong("on", explain.Errorf("is given, but run= is not").WithHint(`add run = ["npm", "install"]`))
 		}
 		return s, nil
 	})
@@ -89,10 +89,10 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 	}
 	switch {
 	case build == nil:
-		c.wrong("sync", explain.Errorf("the image is not built here, so there are no files to copy instead").WithHint("remove sync=, or build the image with source="))
+		c.wrong("sync", explain.Errorf("the image is not built here, so there are no files to copy").WithHint("remove sync=, or build the image with source="))
 		return
 	case build.Source.Git != "":
-		c.wrong("sync", explain.Errorf("the image is built from a git repository, so there are no files here to copy instead").WithHint("remove sync=, or build from the workspace with source = local(…)"))
+		c.wrong("sync", explain.Errorf("the image is built from a git repository, so there are no files here to copy").WithHint("remove sync=, or build from the workspace with source = local(…)"))
 		return
 	case len(rules) > maxSyncs:
 		c.wrong("sync", explain.Errorf("has %d rules, at most %d are possible", len(rules), maxSyncs))
@@ -107,7 +107,7 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 		}
 		if _, ok := inside(context, r.plan.Path); !ok {
 			c.rejectAt("sync", explain.Errorf("%s is not below %s, which the image is built from", r.plan.Path, context).
-				In(n).WithHint("the image does not have what is outside of its build context"))
+				In(n).WithHint("the image only contains files of its build context"))
 			continue
 		}
 		for m, other := range rules[:n] {
@@ -125,7 +125,7 @@ func (c *Call) syncs(s *Service, rules []*Sync) {
 			default:
 				continue
 			}
-			c.rejectAt("sync", explain.Errorf("this rule and sync[%d] %s", m, what).In(n).WithHint("make one rule of them, or let each have its own directory"),
+			c.rejectAt("sync", explain.Errorf("this rule and sync[%d] %s", m, what).In(n).WithHint("combine them into one rule, or give each its own directory"),
 				plan.Related{Pos: c.ArgPos("sync", m), Message: fmt.Sprintf("sync[%d] is here", m)})
 			break
 		}

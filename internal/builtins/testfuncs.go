@@ -135,7 +135,7 @@ var planErrorFunc = define("plan_error", "str", "Evaluates a Pipelinefile that m
 			return nil, err
 		}
 		if p != nil {
-			return nil, c.Errorf("", "%s is right for the environment %s, and was to be wrong", a.File, a.Environment)
+			return nil, c.Errorf("", "%s is valid for the environment %s, but an error was expected", a.File, a.Environment)
 		}
 		var b strings.Builder
 		for _, d := range wrong {
@@ -189,11 +189,11 @@ func goldenPath(file string) *explain.Error {
 	parts := strings.Split(file, "/")
 	for _, part := range parts {
 		if strings.HasPrefix(part, ".") {
-			return explain.Errorf("%s is hidden", explain.Clip(file)).WithHint("write such as \"testdata/staging.json\"")
+			return explain.Errorf("%s is hidden", explain.Clip(file)).WithHint("write, for example, \"testdata/staging.json\"")
 		}
 	}
 	if !slices.Contains(parts[:len(parts)-1], "testdata") {
-		return explain.Errorf("%s is not in a directory named testdata", explain.Clip(file)).WithHint("write such as %q", "testdata/"+parts[len(parts)-1])
+		return explain.Errorf("%s is not in a directory named testdata", explain.Clip(file)).WithHint("write, for example, %q", "testdata/"+parts[len(parts)-1])
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ var volumeFunc = declare("volume", "volume", "Describes storage that outlives th
 		if a.Name == "" {
 			a.Name = plan.NameFrom(a.Path, maxVolumeName)
 			if a.Name == "" && c.Valid("path") {
-				c.wrong("path", explain.Errorf("no name can be made of %q", explain.Clip(a.Path)).WithHint("give one with name="))
+				c.wrong("path", explain.Errorf("no name can be derived from %q", explain.Clip(a.Path)).WithHint("give one with name="))
 			}
 		} else {
 			c.wrong("name", checkName(a.Name, maxVolumeName))

@@ -65,5 +65,5 @@ func atLeast(limit, asked string) *explain.Error {
 	if limit == "" || asked == "" || quantityValue(limit) >= quantityValue(asked) {
 		return nil
 	}
-	return explain.Errorf("%q is less than the %q that is asked for", limit, asked)
+	return explain.Errorf("%q is less than the request, %q", limit, asked)
 }

@@ -43,7 +43,7 @@ func (s Stamp) Settled(began time.Time) bool {
 type Sum [sha256.Size]byte
 
 // ErrMoving means that a file changed while it was read.
-var ErrMoving = errors.New("it changes while it is read")
+var ErrMoving = errors.New("it changed while it was read")
 
 // Read computes the digest of the regular file at path into to. The file must
 // have the stamp want before and after; otherwise the error is [ErrMoving]. It

@@ -40,7 +40,7 @@ func TestGenerateCommands(t *testing.T) {
 // commandReference returns the page about all commands that are not hidden.
 func commandReference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nWritten by `make generate` from the commands themselves.\n\n")
+	b.WriteString("# Commands\n\nThis page lists every command of `pipe`, with its flags and examples. It is written by `make generate`.\n\n")
 	b.WriteString("Every flag has a variable: `--wait-lock` is `PIPE_WAIT_LOCK`. A flag goes before its variable, a variable before the\n" +
 		"default. A flag that is repeated has its values in the variable one a line, or, where values hold no commas, with commas between.\n" +
 		"A flag that is given an empty value, a negative number or time, or 0 where that means nothing, is wrong usage, and so is an empty\n" +

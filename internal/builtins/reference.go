@@ -30,7 +30,7 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString(`# What a Pipelinefile sees
 
-Made from the code by ` + "`make generate`" + `; do not edit.
+This page lists every name that a Pipelinefile can use. It is written by ` + "`make generate`" + `.
 
 A Pipelinefile is [Starlark](https://github.com/bazelbuild/starlark/blob/master/spec.md): a small, deterministic Python. Sets,
 ` + "`if` and `for`" + ` at the top of a file and reassigning a name are possible; ` + "`while`" + `, recursion, classes and exceptions are not.

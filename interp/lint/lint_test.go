@@ -266,7 +266,7 @@ func reference() string {
 	var b strings.Builder
 	b.WriteString(`# What pipe lint finds
 
-Generated from the rules in interp/lint; the test of that package rewrites it with ` + "`-update`" + `.
+This page lists the rules of ` + "`pipe lint`" + `. It is written by ` + "`make generate`" + `.
 
 ` + "`pipe lint`" + ` exits with status 1 if it finds something. A finding is silenced where it is, with a reason: by
 ` + "`# lint: ignore RULE: reason`" + ` at the end of its line, or on a line of its own before it.

@@ -108,13 +108,12 @@ func valuesPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Values of generated charts
 
-Made from internal/chartspec and the charts; the test of runtime/chart rewrites it with ` + "`make generate`" + `.
+This page lists the values of the [charts](charts.md) that are generated for services without ` + "`chart=`" + `. It is written by ` + "`make generate`" + `.
 
-A service without ` + "`chart=`" + ` gets a chart that is generated for it. ` + "`values=`" + ` goes over the chart's own values, key by key; ` + "`None`" + ` takes
-a default away. A key that is not listed here, or a value of another type, is an error of the evaluation: ` + "`pipe plan`, `pipe lint`" + `
-and ` + "`pipe eject`" + ` find it without a cluster. Where a parameter of the service says the same, write the parameter:
-a key that replaces what an argument of the call gives (` + "`env`" + ` beside ` + "`env=`" + `), or what pipe sets (` + "`image.tag`" + `), is an error, too. For what no
-key says, [eject](howto/leave-pipe.md) the chart and change it.
+` + "`values=`" + ` overrides these values, key by key; ` + "`None`" + ` removes a default. A key that is not listed here, or a value of another type, is an error
+at evaluation: ` + "`pipe plan`, `pipe lint`" + ` and ` + "`pipe eject`" + ` find it without a cluster. If a parameter of the service has the same meaning, write the parameter:
+a key that replaces an argument of the call (` + "`env`" + ` beside ` + "`env=`" + `), or what pipe sets (` + "`image.tag`" + `), is an error, too. A field that no key sets
+is set by a [patch](howto/patches.md).
 `)
 	database := kinds[chartspec.Service]
 	database.Workload.Database = &plan.DatabaseSpec{Engine: "postgresql", Version: "17", Storage: "10Gi"}

@@ -14,6 +14,8 @@ out=bench/all-$(git rev-parse --short HEAD).txt
 	go test ./runtime/internal/sched -run '^$' -bench . -benchtime 3x -count 3
 	echo "# looking for 500 images in the embedded registry, for which the bar is 2 s"
 	go test ./runtime/registry -run '^$' -bench LookForManyImages -benchtime 5x -count 3
+	echo "# copying images whose layers are in the registry, beside crane copy, for which the bar is 1.1"
+	go test ./runtime/registry -run '^$' -bench MirrorLayersThere -benchtime 100x
 	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"
 	PIPE_TEST_REQUIRE=cluster go test ./runtime/deploy -run '^$' -bench . -benchtime 1x -count 3 -timeout 30m
 	echo "# whole commands, on an environment of 500 services of which nothing has changed"

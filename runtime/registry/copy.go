@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const parallel = 4
 // copy copies all of m, with its signatures and everything else that refers to it. It writes
 // the tags last, so the image is not found until the copy is complete. An interrupted copy
 // can be resumed by calling copy again.
-func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) error {
+func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (root manifest, err error) {
 	// Without a note the image is never pruned, which is no reason not to copy it.
 	noted := make(chan struct{})
 	go func() {
@@ -31,10 +32,10 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 	}()
 	defer func() { <-noted }()
 	image := show(m.from)
-	var err error
 	for i, source := range m.sources {
 		c := &copier{registry: r, from: source.Context(), to: m.repo, emit: emit, image: image}
 		err = r.copyFrom(ctx, c, m)
+		root = c.root
 		var upstream *upstreamError
 		if !errors.As(err, &upstream) || ctx.Err() != nil || i == len(m.sources)-1 {
 			break
@@ -43,15 +44,15 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) erro
 	}
 	var upstream *upstreamError
 	if errors.As(err, &upstream) && upstream.listing {
-		return fmt.Errorf("mirror image %s: %w", image, r.unlisted(ctx, upstream.ref, err))
+		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.unlisted(ctx, upstream.ref, err))
 	}
 	if errors.As(err, &upstream) {
-		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, upstream.ref, err))
+		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, upstream.ref, err))
 	}
 	if err != nil {
-		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, m.kept(), err))
+		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, m.kept(), err))
 	}
-	return nil
+	return root, nil
 }
 
 // copyFrom copies all of m from one place.
@@ -91,22 +92,26 @@ func lost(answer *transport.Error) bool {
 	return false
 }
 
-// tag gives the mirrored image the tag that it has upstream.
-func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error {
+// tag gives the mirrored image the tag that it has upstream. root is its manifest, if it was
+// just copied.
+func (r *Registry) tag(ctx context.Context, m mirrored, root manifest, emit runtime.Emit) error {
 	tag, ok := m.moving()
 	if !ok {
 		return nil
 	}
 	err := r.try(ctx, emit, "tag "+show(tag), func(ctx context.Context, s *session) error {
-		desc, err := s.puller.Get(ctx, m.kept())
-		if err != nil {
-			return err
+		if root.raw == nil {
+			desc, err := s.puller.Get(ctx, m.kept())
+			if err != nil {
+				return err
+			}
+			root = manifest{ref: m.kept(), desc: desc.Descriptor, raw: desc.Manifest}
 		}
 		pusher, err := remote.NewPusher(r.options()...)
 		if err != nil {
 			return err
 		}
-		return pusher.Put(ctx, tag, manifest{ref: m.kept(), desc: desc.Descriptor, raw: desc.Manifest})
+		return pusher.Put(ctx, tag, root)
 	})
 	if err != nil {
 		return fmt.Errorf("mirror image %s: %w", show(m.from), r.explain(ctx, tag, err))
@@ -121,6 +126,7 @@ type copier struct {
 	emit     runtime.Emit
 	image    string
 	transfer *transfer
+	root     manifest // of the image, when it has been copied
 }
 
 // A manifest is the manifest of an image or an index, as it was read.
@@ -158,11 +164,21 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 		return err
 	}
 	all := &reading{copier: c, at: map[v1.Hash]int{}, seen: map[v1.Hash]bool{}}
-	if err := all.visit(ctx, m.digest); err != nil {
+	var tags map[string]bool
+	var unlisted error
+	listing, stop := context.WithCancel(ctx)
+	var listed sync.WaitGroup
+	listed.Go(func() { tags, unlisted = c.tags(listing, m.digest) })
+	if err = all.visit(ctx, m.digest); err != nil {
+		stop()
+	}
+	listed.Wait()
+	stop()
+	if err = cmp.Or(err, unlisted); err != nil {
 		return err
 	}
 	root := len(all.manifests) - 1
-	if err := all.attached(ctx); err != nil {
+	if err := all.attached(ctx, tags); err != nil {
 		return err
 	}
 	c.transfer = newTransfer(c.image, all.blobs, c.emit)
@@ -178,6 +194,7 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 		}
 	}
 	last := all.manifests[root]
+	c.root = last
 	last.tags = append(last.tags, m.kept().TagStr())
 	if err := c.put(ctx, pusher, last); err != nil {
 		return err

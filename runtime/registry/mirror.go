@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -64,13 +65,14 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 		if m.was != (v1.Hash{}) {
 			emit(runtime.TagMoved{Image: show(m.from), From: plan.Digest(m.was.String()), To: plan.Digest(m.digest.String())})
 		}
+		var root manifest
 		if !m.there {
-			if err := r.copy(ctx, m, emit); err != nil {
+			if root, err = r.copy(ctx, m, emit); err != nil {
 				return copied{}, err
 			}
 		}
 		if !m.tagged {
-			if err := r.tag(ctx, m, emit); err != nil {
+			if err := r.tag(ctx, m, root, emit); err != nil {
 				return copied{}, err
 			}
 		}
@@ -87,8 +89,8 @@ type copied struct {
 }
 
 // look resolves the image src, and finds out which parts of it are mirrored. For an unchanged
-// image this takes two small requests: one for the tag upstream, and one for the tag in this
-// registry, which was written last.
+// image this takes two small requests, made concurrently: one for the tag upstream, and one for
+// the tag in this registry, which was written last.
 func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
 	from, err := r.parse(src)
 	if err != nil {
@@ -109,14 +111,18 @@ func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mir
 	moving, isTag := m.moving()
 	var tagged v1.Hash // the digest that the tag has in this registry
 	if isTag {
+		var here error
+		var asked sync.WaitGroup
+		asked.Go(func() { tagged, here = r.headHere(ctx, moving, emit) })
 		f, at, err := r.find(ctx, from, emit)
+		asked.Wait()
 		if err != nil && !isUnreachable(err) {
 			return mirrored{}, r.explainFound(ctx, at, err)
 		}
 		m.digest, m.sources = f.digest, f.sources
 		upstream := err
-		if tagged, err = r.headHere(ctx, moving, emit); err != nil {
-			return mirrored{}, err
+		if here != nil {
+			return mirrored{}, here
 		}
 		if upstream != nil {
 			why := r.explainFound(ctx, at, upstream)

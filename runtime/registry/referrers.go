@@ -56,12 +56,9 @@ type tagged struct {
 	digest v1.Hash
 }
 
-// attached reads the referrers of the manifests that were read.
-func (r *reading) attached(ctx context.Context) error {
-	tags, err := r.tags(ctx, r.manifests[len(r.manifests)-1].desc.Digest)
-	if err != nil {
-		return err
-	}
+// attached reads the referrers of the manifests that were read. tags are those of the
+// repository; see [copier.tags].
+func (r *reading) attached(ctx context.Context, tags map[string]bool) error {
 	asked := 0
 	for range depth {
 		var all []*found

@@ -17,7 +17,7 @@ const maxDepth = 10
 // depend adds the dependencies that Chart.yaml declares and that are not
 // vendored in the directory charts. They are fetched from the declared repositories, in
 // the versions of Chart.lock if it exists; the workspace is not changed.
-func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth int) error {
+func (s *Shelf) depend(ctx context.Context, c *chart.Chart, dir string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("dependencies of charts are more than %d levels deep: is there a cycle at %s?", maxDepth, c.Name())
 	}
@@ -31,8 +31,8 @@ func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth
 	for _, d := range c.Dependencies() {
 		vendored[d.Name()] = true
 		below := ""
-		if folder != "" {
-			below = filepath.Join(folder, "charts", d.Name())
+		if dir != "" {
+			below = filepath.Join(dir, "charts", d.Name())
 		}
 		if err := s.depend(ctx, d, below, depth+1); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth
 		if v := locked[d.Name+" "+d.Repository]; v != "" {
 			version = v
 		}
-		dep, below, err := s.dependency(ctx, d, version, folder)
+		dep, below, err := s.dependency(ctx, d, version, dir)
 		if err != nil {
 			return fmt.Errorf("dependency %s: %w", d.Name, err)
 		}
@@ -59,14 +59,14 @@ func (s *Shelf) depend(ctx context.Context, c *chart.Chart, folder string, depth
 	return nil
 }
 
-func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, folder string) (*chart.Chart, string, error) {
+func (s *Shelf) dependency(ctx context.Context, d *chart.Dependency, version, dir string) (*chart.Chart, string, error) {
 	switch scheme, rest, _ := strings.Cut(d.Repository, "://"); {
 	case scheme == "oci":
 		return s.find(ctx, plan.Chart{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: version})
 	case scheme == "http" || scheme == "https":
 		return s.find(ctx, plan.Chart{Ref: d.Name, Repo: d.Repository, Version: version})
-	case scheme == "file" && folder != "":
-		path := filepath.Join(folder, filepath.FromSlash(rest))
+	case scheme == "file" && dir != "":
+		path := filepath.Join(dir, filepath.FromSlash(rest))
 		name, err := filepath.Rel(s.dir, path)
 		if err != nil || !filepath.IsLocal(name) {
 			return nil, "", fmt.Errorf("%s is outside of the %s", d.Repository, s.what)

@@ -215,7 +215,7 @@ func lintChart(t *testing.T, service plan.Service, use Use) {
 		t.Errorf("the chart that is written is another one (-generated +written):\n%s", diff)
 	}
 	if err := Write(dir, service); err == nil || !strings.Contains(err.Error(), "is not empty") {
-		t.Errorf("Write into a folder with a chart = %v", err)
+		t.Errorf("Write into a directory with a chart = %v", err)
 	}
 }
 

@@ -26,11 +26,11 @@ func (s *Shelf) load(ctx context.Context, ref plan.Chart) (*Chart, error) {
 			return nil, err
 		}
 	}
-	c, folder, err := in.find(ctx, ref)
+	c, dir, err := in.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	if err := in.depend(ctx, c, folder, 0); err != nil {
+	if err := in.depend(ctx, c, dir, 0); err != nil {
 		return nil, err
 	}
 	if t := c.Metadata.Type; t != "" && t != "application" {
@@ -65,7 +65,7 @@ func beside(c *chart.Chart) bool {
 
 // find returns the chart without its missing dependencies, and its directory in the
 // workspace, if it is a directory.
-func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folder string, err error) {
+func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, dir string, err error) {
 	switch {
 	case ref.Repo != "":
 		c, err = s.fromRepository(ctx, ref.Repo, ref.Ref, ref.Version)
@@ -82,7 +82,7 @@ func (s *Shelf) find(ctx context.Context, ref plan.Chart) (c *chart.Chart, folde
 }
 
 // open loads a directory or a .tgz in the workspace.
-func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, folder string, err error) {
+func (s *Shelf) open(ctx context.Context, path string) (c *chart.Chart, dir string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, "", withoutPath(err)

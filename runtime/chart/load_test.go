@@ -73,7 +73,7 @@ func pack(t *testing.T, name string, extra map[string]string) []byte {
 
 func service(ref plan.Chart) plan.Service { return plan.Service{Name: "api", Chart: &ref} }
 
-func TestLoadFolder(t *testing.T) {
+func TestLoadDirectory(t *testing.T) {
 	dir := t.TempDir()
 	writeChart(t, filepath.Join(dir, "deploy", "web"), "web", nil)
 	if err := os.WriteFile(filepath.Join(dir, "one.yaml"), []byte("text: one\nlist: [1, 2]\nmap: {a: 1, b: 1}\n"), 0o666); err != nil {

@@ -91,9 +91,9 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// TestMeasureFolder: what .helmignore leaves out does not count, what is in the
+// TestMeasureDirectory: what .helmignore leaves out does not count, what is in the
 // archives of dependencies does, and links that go in circles end.
-func TestMeasureFolder(t *testing.T) {
+func TestMeasureDirectory(t *testing.T) {
 	dir := t.TempDir()
 	writeChart(t, dir, "web", map[string]string{".helmignore": "node_modules/\n", "node_modules/a": "a", "node_modules/b": "b", "charts/sub.tgz": string(archive(t, map[string]int64{"sub/a": 1, "sub/b": 1}, nil))})
 	all := newRoom("")

@@ -65,9 +65,9 @@ func TestHelmCreate(t *testing.T) {
 	}
 }
 
-// TestToldBySchema checks that a chart with a schema is told nothing that it does
+// TestValuesBySchema checks that a chart with a schema is told nothing that it does
 // not know: it could be an error to it.
-func TestToldBySchema(t *testing.T) {
+func TestValuesBySchema(t *testing.T) {
 	own := map[string]any{"image": map[string]any{"repository": "x", "tag": "y"}}
 	c, err := newChart(&chart.Chart{Metadata: &chart.Metadata{Name: "x"}, Values: own, Schema: []byte(`{"additionalProperties": false}`)}, nil)
 	if err != nil {

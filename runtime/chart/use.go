@@ -30,16 +30,16 @@ func (c *Chart) Values(u Use) map[string]any {
 	for _, f := range c.files {
 		merge(out, copyMap(f))
 	}
-	merge(out, c.told(u))
+	merge(out, c.pipeValues(u))
 	merge(out, copyMap(u.Values))
 	return fillIn(out, u.Filled)
 }
 
-// told returns the values that pipe sets.
-func (c *Chart) told(u Use) map[string]any {
-	say := map[string]any{"pipeline": u.Pipeline, "environment": u.Environment, "service": u.Service, "image": u.Image, "secrets": u.Secrets}
-	maps.DeleteFunc(say, func(_ string, v any) bool { return v == "" })
-	out := map[string]any{"global": map[string]any{"pipe": say}}
+// pipeValues returns the values that pipe sets.
+func (c *Chart) pipeValues(u Use) map[string]any {
+	identity := map[string]any{"pipeline": u.Pipeline, "environment": u.Environment, "service": u.Service, "image": u.Image, "secrets": u.Secrets}
+	maps.DeleteFunc(identity, func(_ string, v any) bool { return v == "" })
+	out := map[string]any{"global": map[string]any{"pipe": identity}}
 	if u.Image != "" {
 		out["image"] = imageValues(u.Image, c.own["image"])
 	}
@@ -61,9 +61,9 @@ func (c *Chart) told(u Use) map[string]any {
 		if !has {
 			continue
 		}
-		told, isMap := value.(map[string]any)
+		set, isMap := value.(map[string]any)
 		if own, ok := own.(map[string]any); ok && isMap {
-			maps.DeleteFunc(told, func(k string, _ any) bool { _, has := own[k]; return !has })
+			maps.DeleteFunc(set, func(k string, _ any) bool { _, has := own[k]; return !has })
 		}
 		known[key] = value
 	}

@@ -150,18 +150,18 @@ func (c *helmClient) apply(before, info *resource.Info) (created bool, err error
 		}
 		return true, c.create(info)
 	}
-	if job := asJob(live); job != nil && c.o.rerun.of(job) {
-		if err := c.delete(info, metav1.DeletePropagationBackground); err != nil {
-			return false, err
-		}
-		return true, c.create(info)
-	}
 	decided, err := c.decide(c.requests(), before, info, live)
 	switch {
 	case err != nil:
 		return false, err
 	case decided.ownership == foreign:
 		return false, &runtime.RefusedError{Release: c.release, Changes: []runtime.RefusedChange{*decided.refused}}
+	}
+	if job := asJob(live); job != nil && c.o.rerun.of(job) {
+		if err := c.delete(info, metav1.DeletePropagationBackground); err != nil {
+			return false, err
+		}
+		return true, c.create(info)
 	}
 	patch, kind, err := c.patchTo(decided.base, info, live)
 	if err != nil {

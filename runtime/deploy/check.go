@@ -154,7 +154,7 @@ func (o *operation) refused(ctx context.Context, before *release.Release) (chang
 		targets = append(targets, infos...)
 	}
 	o.objects.scalers.ofRelease(slices.Collect(maps.Values(was)), targets)
-	has.warnings = o.setReplicas(targets) // before the dry runs, which keep those that there are
+	has.warnings = o.setReplicas(targets) // before the dry runs, which keep the existing replicas
 	for _, info := range targets {
 		old := was[objectID(info)]
 		if old != nil && !adopts && reflect.DeepEqual(old.Object, info.Object) {
@@ -217,9 +217,8 @@ func (o *objects) readable(text string) (known []*resource.Info, all bool) {
 	return known, all
 }
 
-// dryRun returns why the server would reject an object as in info, or nil, and what
-// becomes of the object if it is adopted. before is the object in the last revision; nil: it
-// had none of that name.
+// dryRun returns why the server would reject the object in info, or nil, and how the object
+// would change if it is adopted. before is the object of that name in the last revision, or nil.
 func (o *objects) dryRun(ctx context.Context, before, info *resource.Info) (*runtime.RefusedChange, *runtime.Adoption, error) {
 	live, err := o.get(info)
 	switch {

@@ -19,12 +19,11 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// Helm writes the objects of hooks without ownership labels. With the policy
+// Helm writes the objects of hooks without its marks. With the policy
 // before-hook-creation it deletes any object of the same name, and with another policy it
 // fails if a failed revision or a killed process has left such an object. This package
-// gives them the same ownership labels as the other objects of a release. It replaces
-// objects that the release has left, whatever their policy, and never touches objects of
-// other owners (SPEC D7).
+// marks them like the other objects of a release. It replaces objects that the release has
+// left, whatever their policy, and never touches foreign objects (SPEC D7).
 
 // clockSkew is the maximum difference between the clocks of two machines.
 const clockSkew = time.Minute
@@ -35,7 +34,7 @@ func isHook(info *resource.Info) bool {
 	return ok && u.GetAnnotations()[release.HookAnnotation] != ""
 }
 
-// createHook creates an object of a hook, labelled as the release's. If the
+// createHook creates an object of a hook, marked as the release's. If the
 // release left one of that name, it is deleted first.
 func (c *helmClient) createHook(info *resource.Info) error {
 	if u, ok := info.Object.(*unstructured.Unstructured); ok {
@@ -73,9 +72,8 @@ func (c *helmClient) createHook(info *resource.Info) error {
 	return c.post(info)
 }
 
-// deleteHook deletes an object of a hook according to its policy, unless it
-// belongs to another owner. An object without ownership labels is deleted by
-// the policy alone, as with Helm.
+// deleteHook deletes an object of a hook according to its policy, unless it is foreign. An
+// object without marks is deleted by the policy alone, as with Helm.
 func (c *helmClient) deleteHook(info *resource.Info, policy metav1.DeletionPropagation) error {
 	live, err := c.ownHook(info, true)
 	if err != nil || live == nil {
@@ -107,10 +105,9 @@ func (o *objects) markOwned(u *unstructured.Unstructured) {
 	u.SetLabels(labels)
 }
 
-// ownHook returns the existing object with the name of a hook's object; nil if
-// there is none. It is an error if the object belongs to another owner.
-// unmarked says whether an object without ownership labels counts as the
-// release's.
+// ownHook returns the existing object with the name of a hook's object; nil if there is none.
+// It is an error if the object is foreign. unmarked says whether an object without marks counts
+// as the release's.
 func (c *helmClient) ownHook(info *resource.Info, unmarked bool) (*unstructured.Unstructured, error) {
 	live, err := c.get(info)
 	if apierrors.IsNotFound(err) {

@@ -41,7 +41,8 @@ type operation struct {
 	waited bool             // its workloads were awaited already, for a hook
 	hook   *unready         // why a hook failed; Helm reports this only as text
 
-	rerun    rerun             // of jobs, since the operation writes the release
+	// Set when the operation writes the release, and used by a rollback, too:
+	rerun    rerun             // which jobs run again
 	leftover kube.ResourceList // objects of failed revisions, which Helm does not track
 }
 

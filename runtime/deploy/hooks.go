@@ -89,22 +89,6 @@ func justThis(live *unstructured.Unstructured, policy metav1.DeletionPropagation
 	return &metav1.DeleteOptions{PropagationPolicy: &policy, Preconditions: &metav1.Preconditions{UID: &uid}}
 }
 
-// markOwned marks an object as the release's, as Helm does with objects other than
-// hooks.
-func (o *objects) markOwned(u *unstructured.Unstructured) {
-	annotations, labels := u.GetAnnotations(), u.GetLabels()
-	if annotations == nil {
-		annotations = make(map[string]string)
-	}
-	if labels == nil {
-		labels = make(map[string]string)
-	}
-	annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace] = o.release, o.namespace
-	labels[labelManagedBy] = cmp.Or(labels[labelManagedBy], managedByHelm)
-	u.SetAnnotations(annotations)
-	u.SetLabels(labels)
-}
-
 // ownHook returns the existing object with the name of a hook's object; nil if there is none.
 // It is an error if the object is foreign. unmarked says whether an object without marks counts
 // as the release's.

@@ -86,6 +86,22 @@ func (o *objects) isMarked(live *unstructured.Unstructured) bool {
 		annotations[observe.AnnotationRelease] == o.release && annotations[annotationReleaseNamespace] == o.namespace
 }
 
+// markOwned marks an object as the release's, as Helm does with objects other than
+// hooks.
+func (o *objects) markOwned(u *unstructured.Unstructured) {
+	annotations, labels := u.GetAnnotations(), u.GetLabels()
+	if annotations == nil {
+		annotations = make(map[string]string)
+	}
+	if labels == nil {
+		labels = make(map[string]string)
+	}
+	annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace] = o.release, o.namespace
+	labels[labelManagedBy] = cmp.Or(labels[labelManagedBy], managedByHelm)
+	u.SetAnnotations(annotations)
+	u.SetLabels(labels)
+}
+
 // An adopter finds out whose the objects are that a release adopts.
 type adopter struct {
 	cluster *observe.Cluster

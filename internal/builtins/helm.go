@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"go.starlark.net/starlark"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/explain"
@@ -66,7 +65,7 @@ func (c *Call) checkValuesFile(name string, data []byte) *explain.Error {
 	err := shallow(data)
 	var text []byte
 	if err == nil {
-		text, err = bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
+		text, err = bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yamlJSON(data, false) })
 	}
 	switch text = bytes.TrimSpace(text); {
 	case bound(err):

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"go.starlark.net/starlark"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/convert"
@@ -218,9 +217,9 @@ func (c *Call) yamlToJSON(doc manifest.Document) ([]byte, error) {
 		return nil, err
 	}
 	text, err := bounded.Await(m, len(doc.Data), func() ([]byte, error) {
-		text, err := yaml.YAMLToJSONStrict(doc.Data)
+		text, err := yamlJSON(doc.Data, true)
 		if err != nil {
-			_, err = yaml.YAMLToJSONStrict(doc.InFile()) // with the lines of the file
+			_, err = yamlJSON(doc.InFile(), true) // with the lines of the file
 		}
 		return text, err
 	})

@@ -93,7 +93,7 @@ func decodeYAML(c *Call, data []byte) (starlark.Value, error) {
 		return nil, err
 	}
 	// A separate variable: a decoder that was not awaited to its end still reads data.
-	text, err := bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yaml.YAMLToJSON(data) })
+	text, err := bounded.Await(c.Session.Meter, len(data), func() ([]byte, error) { return yamlJSON(data, false) })
 	if err != nil {
 		return nil, err
 	}

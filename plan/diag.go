@@ -67,7 +67,7 @@ type Frame struct {
 
 // String returns d as it is shown, without a trailing newline:
 //
-//	Pipelinefile:4:1: application: there is a service "web" already
+//	Pipelinefile:4:1: application: service "web" is already declared
 //	    application("web")
 //	    ^
 //	Pipelinefile:3:1: declared here

@@ -25,11 +25,11 @@ func ExampleSeverity() {
 
 func ExampleRelated() {
 	fmt.Println(plan.Diagnostic{
-		Pos: plan.Pos{File: "Pipelinefile", Line: 4, Col: 1}, Message: `there is a service "web" already`,
+		Pos: plan.Pos{File: "Pipelinefile", Line: 4, Col: 1}, Message: `service "web" is already declared`,
 		Related: []plan.Related{{Pos: plan.Pos{File: "Pipelinefile", Line: 3, Col: 1}, Message: "declared here", Line: `application("web")`}},
 	})
 	// Output:
-	// Pipelinefile:4:1: there is a service "web" already
+	// Pipelinefile:4:1: service "web" is already declared
 	// Pipelinefile:3:1: declared here
 	//     application("web")
 	//     ^

@@ -110,10 +110,10 @@ func (f *filler) dict(path []any, m map[string]any) {
 			beside := parts[v.image]
 			switch {
 			case v.part == plan.PartTag && !slices.Contains(beside, plan.PartRepository):
-				f.call.rejectAt("values", explain.Errorf("the tag of an image is a part of its digest, which means nothing without its repository").
-					In(at).WithHint("write the repository beside it, or the digest"))
+				f.call.rejectAt("values", explain.Errorf("a tag of an image requires its repository").
+					In(at).WithHint("add the repository, or use the digest"))
 			case v.part == plan.PartTag && slices.Contains(beside, plan.PartDigest):
-				f.call.rejectAt("values", explain.Errorf("the tag is given beside the digest").In(at).WithHint("leave it out: the image is named by its digest"))
+				f.call.rejectAt("values", explain.Errorf("both the tag and the digest are given").In(at).WithHint("leave out the tag: the digest identifies the image"))
 			case v.part == plan.PartRepository && slices.Contains(beside, plan.PartTag):
 				v = &fill{image: v.image, part: plan.PartJoined}
 			}
@@ -148,7 +148,7 @@ func (f *filler) add(path []any, v *fill) {
 		if v.image != nil {
 			what, hint = "an image", "write image = …"
 		}
-		f.call.rejectAt("values", explain.Errorf("a generated chart does not get %s in its values", what).In(path).WithHint("%s; values of helm() and of a service with chart= can have it", hint))
+		f.call.rejectAt("values", explain.Errorf("the values of a generated chart cannot contain %s", what).In(path).WithHint("%s; those of helm() and of a service with chart= can", hint))
 		return
 	}
 	out := plan.Filled{Secret: v.secret, Part: v.part}

@@ -100,7 +100,7 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 			name := strings.TrimSuffix(have.Name, "_FILE") // these images also read NAME_FILE
 			for _, v := range e.Env {
 				if v.InURL && v.Name == name {
-					c.wrong(param, explain.Errorf("with another %s than the generated one, .url is wrong", v.Credential).In(have.Name).WithHint(hint))
+					c.wrong(param, explain.Errorf("the %s must be the generated one: .url contains it", v.Credential).In(have.Name).WithHint(hint))
 				}
 			}
 		}
@@ -108,9 +108,9 @@ func (c *Call) credentials(a *databaseArgs, e chartspec.Engine) {
 	check("env", a.Env)
 	check("secrets", a.Secrets)
 	for _, own := range []struct{ key, message, hint string }{
-		{"env", "replaces all variables, and those with the credentials among them", "write env = {…}"},
+		{"env", "replaces all variables, including those with the credentials", "write env = {…}"},
 		{"ports", "replaces the port of the database, which .port and .url have", "write ports = […]"},
-		{"volumes", "replaces all volumes, and the one with the data among them", `write storage = "10Gi" for the data, and volumes = […] for more`},
+		{"volumes", "replaces all volumes, including the one with the data", `write storage = "10Gi" for the data, and volumes = […] for more`},
 	} {
 		if _, replaced := a.Values[own.key]; replaced && c.Valid("values") {
 			c.wrongValue([]string{own.key}, explain.Errorf("%s", own.message).WithHint("%s", own.hint))

@@ -120,7 +120,7 @@ func checkAnnotations(annotations map[string]string) *explain.Error {
 		size += len(k) + len(annotations[k])
 	}
 	if size > maxAnnotations {
-		return explain.Errorf("they have %d bytes together, and an object holds %d", size, maxAnnotations)
+		return explain.Errorf("they have %d bytes in total, and an object can hold %d", size, maxAnnotations)
 	}
 	return nil
 }

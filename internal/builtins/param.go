@@ -74,7 +74,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 			c.wrong("default", p)
 		}
 		if first, twice := s.params[a.Name]; twice {
-			c.reject(c.Pos(), explain.Errorf("there is a parameter %q already", a.Name), plan.Related{Pos: first, Message: "declared here"})
+			c.reject(c.Pos(), explain.Errorf("parameter %q is already declared", a.Name), plan.Related{Pos: first, Message: "declared here"})
 			return a.stand(), nil
 		}
 		v, ok := c.value(a)

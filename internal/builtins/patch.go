@@ -143,7 +143,7 @@ func (c *Call) patches(s *Service, patches patchesArg) {
 	for i, p := range patches {
 		_ = c.Session.Meter.Charge(portSize)
 		if slices.Contains(workloads, p.plan.Kind) && p.plan.Kind != has {
-			c.rejectAt("patch", explain.Errorf("the service has no %s: its pods are of a %s", p.plan.Kind, has).In(i).WithHint("write patch(%q, …)", has),
+			c.rejectAt("patch", explain.Errorf("the service has no %s: its pods belong to a %s", p.plan.Kind, has).In(i).WithHint("write patch(%q, …)", has),
 				plan.Related{Pos: p.plan.Pos, Message: "the patch is declared here"})
 			return
 		}

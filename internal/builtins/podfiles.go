@@ -304,7 +304,7 @@ func (c *Call) files(w *plan.Workload, files []plan.File) {
 func tooMuch(m *bounded.Meter, files []plan.File, total int) *explain.Error {
 	if total > maxFileBytes {
 		largest := slices.MaxFunc(files, func(a, b plan.File) int { return len(a.Text) + len(a.Binary) - len(b.Text) - len(b.Binary) })
-		return explain.Errorf("they have %d bytes together, and a ConfigMap holds %d; the largest is %s, with %d", total, maxFileBytes, largest.Path, len(largest.Text)+len(largest.Binary)).
+		return explain.Errorf("they have %d bytes in total, and a ConfigMap can hold %d; the largest is %s, with %d", total, maxFileBytes, largest.Path, len(largest.Text)+len(largest.Binary)).
 			WithHint("COPY large files into the image, or load them from an object store")
 	}
 	if total <= maxFileCompressed || m.Charge(uint64(total)) != nil {
@@ -320,7 +320,7 @@ func tooMuch(m *bounded.Meter, files []plan.File, total int) *explain.Error {
 	if size <= maxFileCompressed {
 		return nil
 	}
-	return explain.Errorf("they have %d bytes together, and %d compressed: a release of Helm has them twice, and holds less than 1 MiB", total, int(size)).
+	return explain.Errorf("they have %d bytes in total, and %d compressed: a Helm release contains them twice and must be smaller than 1 MiB", total, int(size)).
 		WithHint("COPY large files into the image, or load them from an object store")
 }
 

@@ -342,7 +342,7 @@ func (c *Call) declared(s *Service) *Service {
 		if len(first.Stack) > 0 {
 			related.Message += ", by the call at " + first.Stack[0].Pos.String()
 		}
-		c.reject(s.Plan.Pos, explain.Errorf("there is a service %q already", s.Plan.Name), related)
+		c.reject(s.Plan.Pos, explain.Errorf("service %q is already declared", s.Plan.Name), related)
 		return s
 	}
 	c.Session.names[s.Plan.Name] = s

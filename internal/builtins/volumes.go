@@ -206,7 +206,7 @@ var diskFunc = declare("disk", "disk", "Declares storage that several services c
 		options := a.claim.plan(c)
 		d := &Disk{kind: "disk", meter: c.Session.Meter, mount: plan.Mount{Claim: a.Name, Access: options.Access, Disk: &plan.Disk{Size: a.Size, StorageClass: options.StorageClass}}}
 		if first, taken := c.Session.disks[a.Name]; taken && c.Valid("name") {
-			c.reject(c.ArgPos("name", nil), explain.Errorf("there is a disk %q already", explain.Clip(a.Name)), plan.Related{Pos: first, Message: "declared here"})
+			c.reject(c.ArgPos("name", nil), explain.Errorf("disk %q is already declared", explain.Clip(a.Name)), plan.Related{Pos: first, Message: "declared here"})
 			return d, nil
 		}
 		c.Session.keep()
@@ -294,7 +294,7 @@ func (c *Call) oneVolume(a *common) {
 	if pods {
 		pos = c.ArgPos("values", "replicas")
 	}
-	hint := `write replicas = 1, access = "ReadWriteMany" if its storage class has that, or bring a chart whose pods have a volume each`
+	hint := `write replicas = 1, access = "ReadWriteMany" if its storage class has that, or use a chart whose pods have a volume each`
 	c.reject(pos, explain.Errorf("replicas: %d pods cannot share %s: it is %s, and the second pod would wait for it", replicas, what, mode).WithHint("%s", hint),
 		plan.Related{Pos: first, Message: "the volume is here"})
 }

@@ -15,7 +15,7 @@ func (c *Call) choice(param, v string) *explain.Error {
 	if slices.Contains(choices, v) {
 		return nil
 	}
-	return explain.Errorf("%q is not possible, want %s", explain.Clip(v), explain.Literals(choices)).Near(v, choices, "")
+	return explain.Errorf("%q is not valid, want %s", explain.Clip(v), explain.Literals(choices)).Near(v, choices, "")
 }
 
 // A Resources is the value of resources().

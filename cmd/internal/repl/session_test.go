@@ -52,7 +52,7 @@ func TestSession(t *testing.T) {
 		{input: "load('ports.star', 'web')"},
 		{input: "web", value: "8080"},
 		{input: "container('web', image = 'redis:7').host", value: `"web"`},
-		{input: "container('web', image = 'redis:8')", err: "[17]:1:1: container: there is a service \"web\" already\n    container('web', image = 'redis:8')\n    ^\n[16]:1:1: declared here\n    container('web', image = 'redis:7').host\n    ^"},
+		{input: "container('web', image = 'redis:8')", err: "[17]:1:1: container: service \"web\" is already declared\n    container('web', image = 'redis:8')\n    ^\n[16]:1:1: declared here\n    container('web', image = 'redis:7').host\n    ^"},
 		{input: "prot(1)", err: "[17]:1:1: undefined: prot\n    prot(1)\n    ^\n    did you mean \"port\"?"},
 		{input: "f(", err: "[17]:1:2: this bracket is not closed\n    f(\n     ^"},
 		{input: "_repl_show('x')", value: "x"},

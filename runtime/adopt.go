@@ -77,8 +77,8 @@ func (r *run) adoptions(ctx context.Context) error {
 }
 
 // provisional returns the release of s before its images are built: with those that are
-// deployed, on which a check does not depend, or, if what exists is taken over, with their
-// future tags. It is not known if there are none.
+// deployed, or if there are none with references that will not exist, as a check does not
+// depend on them; or, if what exists is taken over, with their future tags.
 func (r *run) provisional(s *service) (release Release, known bool) {
 	release, known = r.release(s), true
 	for _, im := range s.images {
@@ -86,8 +86,11 @@ func (r *run) provisional(s *service) (release Release, known bool) {
 			continue
 		}
 		ref := r.env.Images[plan.ImageKey(s.Name, im.name)]
-		if r.adopts(s) {
+		switch {
+		case r.adopts(s):
 			ref = cmp.Or(im.ref, ref)
+		case ref == "" && im.identity != "":
+			ref = ByDigest(im.ref, im.identity)
 		}
 		release.setImage(im.name, ref)
 		known = known && ref != ""

@@ -238,6 +238,9 @@ func (d *Deployer) Check(ctx context.Context, r runtime.Release, emit runtime.Em
 	if err := d.world.step(ctx, "Deployer.Check", r.Service.Name); err != nil {
 		return has, err
 	}
+	if r.Image == "" && r.Service.Image != (plan.ImageSource{}) {
+		return has, &runtime.ChartError{Err: fmt.Errorf("chart of %s: an image is needed", r.Service.Name)}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, refused := r.Service.Values[RefusedValue]

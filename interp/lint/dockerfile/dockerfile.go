@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -51,6 +52,9 @@ func Lint(ctx context.Context, name string, src []byte, b *plan.BuildSpec) ([]li
 	lines := lint.Lines(src)
 	out := make([]lint.Finding, 0, len(found.Warnings))
 	for _, w := range found.Warnings {
+		if w.RuleName == linter.RuleInvalidDefaultArgInFrom.Name && len(b.ImageArgs) > 0 {
+			continue // an image of the pipeline has no default
+		}
 		f := lint.Finding{Rule: "dockerfile", Message: w.RuleName + ": " + w.Detail, Pos: position(name, w.Location), Hint: w.URL}
 		f.Line = lines(f.Pos.Line)
 		out = append(out, f)

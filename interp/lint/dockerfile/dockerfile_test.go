@@ -21,6 +21,8 @@ func TestLint(t *testing.T) {
 		{name: "turned off", src: "# check=skip=FromAsCasing\nFROM scratch as x\nCMD [\"/x\"]\n"},
 		{name: "no such instruction", src: "FROM scratch\nRUNN x\n", want: "the Dockerfile cannot be built: ", line: 2},
 		{name: "no such target", src: "FROM scratch AS x\n", want: "the Dockerfile cannot be built: ", line: 1, build: plan.BuildSpec{Target: "y"}},
+		{name: "no default", src: "ARG BASE\nFROM ${BASE}\nCMD [\"/x\"]\n", want: "InvalidDefaultArgInFrom: ", line: 2, build: plan.BuildSpec{Args: map[string]string{"BASE": "x"}}},
+		{name: "an image of the pipeline", src: "ARG BASE\nFROM ${BASE}\nCMD [\"/x\"]\n", build: plan.BuildSpec{ImageArgs: map[string]plan.ImageSource{"BASE": {Build: "base"}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,8 @@ package builtins
 
 import (
 	"errors"
+	"iter"
+	"math/bits"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -60,6 +62,17 @@ func (c *Call) Pos() plan.Pos { return c.session.Caller(c.Thread) }
 func (c *Call) Given(param string) bool {
 	i, ok := c.Func.byName[param]
 	return ok && c.given&(1<<i) != 0
+}
+
+// Passed returns the parameters that the call passes, in the order of the signature.
+func (c *Call) Passed() iter.Seq[*Param] {
+	return func(yield func(*Param) bool) {
+		for left := c.given; left != 0; left &= left - 1 {
+			if !yield(&c.Func.Params[bits.TrailingZeros64(left)]) {
+				return
+			}
+		}
+	}
 }
 
 // Keyword returns the keyword argument of that name, or nil.

@@ -103,6 +103,26 @@ func ExampleCall() {
 }
 
 // Tools can read the signature of a function as data.
+func ExampleCall_Passed() {
+	type args struct {
+		Name  string `arg:"name" help:"the name"`
+		Owner string `arg:"owner,kw" default:"None" help:"who owns it"`
+		Color string `arg:"color,kw" default:"None" help:"its color"`
+	}
+	thing := builtins.New("thing", "None", "Declares a thing.", func(c *builtins.Call, _ *args) (starlark.Value, error) {
+		for p := range c.Passed() {
+			fmt.Println(p.Name)
+		}
+		return starlark.None, nil
+	})
+	eval(thing, `thing(color = "red", name = "x")
+container("a", image = "nginx:1.27")`)
+	// Output:
+	// name
+	// color
+	// map[]
+}
+
 func ExampleParam() {
 	type args struct {
 		Name string `arg:"name" help:"the team's name"`

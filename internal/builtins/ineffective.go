@@ -16,8 +16,7 @@ import (
 // schedule. The tag only of their fields says so. ports= is not one for generated charts
 // only, because .url, forward and other services read it.
 func (c *Call) givenOnly(kind string) (params []string) {
-	for i := range c.Func.Params {
-		p := &c.Func.Params[i]
+	for p := range c.Passed() {
 		if c.argument(p) != nil && slices.Contains(strings.Fields(p.Tag.Get("only")), kind) {
 			params = append(params, p.Name)
 		}
@@ -28,9 +27,6 @@ func (c *Call) givenOnly(kind string) (params []string) {
 // argument returns the argument of p, or nil if it is not passed, or is as good as not
 // passed: None, False, or empty.
 func (c *Call) argument(p *builtins.Param) starlark.Value {
-	if !c.Given(p.Name) {
-		return nil
-	}
 	v := c.Keyword(p.Name)
 	if v == nil || v == starlark.None || v == starlark.False || starlark.Len(v) == 0 && p.Tag.Get("empty") != "means" {
 		return nil

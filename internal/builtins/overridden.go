@@ -37,8 +37,7 @@ func (c *Call) overridden(t plan.ServiceType, a *common) {
 		}
 	}
 	var reported []string
-	for i := range c.Func.Params {
-		p := &c.Func.Params[i]
+	for p := range c.Passed() {
 		given := c.argument(p)
 		if given == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"go.starlark.net/starlark"
 
 	"github.com/pipelinefile/pipe/internal/convert"
@@ -84,6 +85,9 @@ var chartFunc = declare("chart", "chart", "Refers to a Helm chart, for `helm`, o
 		case a.Repo != "":
 			if !strings.HasPrefix(a.Repo, "https://") && !strings.HasPrefix(a.Repo, "http://") {
 				c.wrong("repo", explain.Errorf("%q is not an address of a chart repository", explain.Clip(a.Repo)).WithHint("it starts with https://; a chart in a registry is oci://… without repo="))
+			}
+			if _, err := semver.NewConstraint(a.Version[:min(len(a.Version), maxConstraint)]); a.Version != "" && err != nil {
+				c.wrong("version", explain.Errorf("%q is not a version", explain.Clip(a.Version)).WithHint(`write such as "1.2.3" or "^1.2"`))
 			}
 			if ref == "" || strings.ContainsAny(ref, "/:\\ ") {
 				c.wrong("ref", explain.Errorf("%q is not a valid chart name", explain.Clip(ref)))

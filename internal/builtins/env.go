@@ -43,6 +43,9 @@ func (e *envArg) Unpack(v starlark.Value) error {
 				p.Hint = "json.encode() or \",\".join() make text of it"
 			}
 		}
+		if p == nil && strings.ContainsRune(text, 0) {
+			p = explain.Errorf("the value of a variable cannot have a zero byte")
+		}
 		if p != nil {
 			return p
 		}

@@ -62,6 +62,9 @@ var httpFunc = declare("http", "health", "Checks health by an HTTP request.",
 				if !headerName.fits(name) {
 					c.wrong("headers", explain.Errorf("%q is not a valid name of a header", explain.Clip(name)))
 				}
+				if strings.ContainsFunc(a.Headers[name], func(r rune) bool { return r < ' ' && r != '\t' }) {
+					c.wrong("headers", explain.Errorf("a header has one line, without control characters").In(name))
+				}
 			}
 		}
 		return &Health{plan: h}, nil
@@ -104,6 +107,9 @@ type commandArgs struct {
 
 var commandFunc = declare("command", "health", "Checks health by a command that runs in the container.",
 	func(c *Call, a *commandArgs) (starlark.Value, error) {
+		if len(a.Argv) > 0 && a.Argv[0] == "" {
+			c.wrong("argv", explain.Errorf("the program has no name").In(0))
+		}
 		if len(a.Argv) == 0 && c.Valid("argv") {
 			c.wrong("argv", explain.Errorf("no command is given").WithHint(`write, for example, command("pg_isready", "-q")`))
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v2"
 )
@@ -33,20 +35,7 @@ func yamlJSON(data []byte, strict bool) ([]byte, error) {
 func jsonable(v any) (any, error) {
 	switch v := v.(type) {
 	case map[any]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			key, err := keyText(k)
-			if err != nil {
-				return nil, err
-			}
-			if _, twice := out[key]; twice {
-				return nil, fmt.Errorf("the key %s is there twice, as a string and as another value", key)
-			}
-			if out[key], err = jsonable(e); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		return jsonObjectOf(v)
 	case []any:
 		for i, e := range v {
 			e, err := jsonable(e)
@@ -61,6 +50,29 @@ func jsonable(v any) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// jsonObjectOf is jsonable for a mapping. Of several errors it returns always the same one.
+func jsonObjectOf(v map[any]any) (map[string]any, error) {
+	out := make(map[string]any, len(v))
+	var wrong []error
+	for k, e := range v {
+		key, err := keyText(k)
+		if _, twice := out[key]; err == nil && twice {
+			err = fmt.Errorf("the key %s is there twice, as a string and as another value", key)
+		}
+		value, below := jsonable(e)
+		for _, err := range []error{err, below} {
+			if err != nil {
+				wrong = append(wrong, err)
+			}
+		}
+		out[key] = value
+	}
+	if len(wrong) > 0 {
+		return nil, slices.MinFunc(wrong, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	}
+	return out, nil
 }
 
 // keyText returns the string that Kubernetes and Helm make of a key.

@@ -28,6 +28,12 @@ func TestYAMLJSON(t *testing.T) {
 			t.Errorf("yamlJSON(%q) = %s, want %s", test.yaml, got, test.want)
 		}
 	}
+	for range 50 {
+		const several = "a: .inf\nb: .nan\n1: .inf\n\"1\": y\nnull: z\nc: {d: .nan, e: -.inf}\n"
+		if _, err := yamlJSON([]byte(several), false); err == nil || err.Error() != "+Inf is not a number" {
+			t.Fatalf("yamlJSON with several errors = %v, which is not always the same", err)
+		}
+	}
 	if _, err := yamlJSON([]byte("a: 1\na: 2\n"), true); err == nil {
 		t.Error("strict: a key that is given twice is no error")
 	}

@@ -2,6 +2,10 @@ package builtins
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -43,6 +47,9 @@ func (c *Call) valuesFiles(names []string) []string {
 			data, err := c.Session.Files.Read(name, plan.InputValues)
 			if err != nil {
 				p = c.Session.Files.problem(name, err)
+				if env := c.Session.Environment.Name; errors.Is(err, fs.ErrNotExist) && p.Hint == "" && p.Suggest == "" && env != "" && strings.Contains(path.Base(name), env) {
+					p = p.WithHint("it has the name of the environment, %s: --env chooses another one, and glob(%q) is empty if there is no such file", env, explain.Clip(f))
+				}
 			} else {
 				p = c.checkValuesFile(name, data)
 			}

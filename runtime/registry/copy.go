@@ -157,6 +157,15 @@ func (e *upstreamError) Error() string { return e.err.Error() }
 
 func (e *upstreamError) Unwrap() error { return e.err }
 
+// A manifestError says that an answer is not a manifest.
+type manifestError struct{ error }
+
+func (e *manifestError) Error() string {
+	return "it answers with something that is not a manifest: " + e.error.Error() + ": check its address"
+}
+
+func (e *manifestError) Unwrap() error { return e.error }
+
 func (c *copier) copy(ctx context.Context, m mirrored) error {
 	// A pusher does not upload again what it has uploaded before, so create a new one.
 	pusher, err := remote.NewPusher(c.registry.options()...)
@@ -285,7 +294,7 @@ func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
 	case t.IsIndex():
 		index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
 		if err != nil {
-			return &upstreamError{ref: m.ref, err: err}
+			return &upstreamError{ref: m.ref, err: &manifestError{err}}
 		}
 		for _, child := range index.Manifests {
 			if !child.MediaType.IsIndex() && !child.MediaType.IsImage() {
@@ -300,7 +309,7 @@ func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
 	default:
 		image, err := v1.ParseManifest(bytes.NewReader(m.raw))
 		if err != nil {
-			return &upstreamError{ref: m.ref, err: err}
+			return &upstreamError{ref: m.ref, err: &manifestError{err}}
 		}
 		if image.Config.Digest != (v1.Hash{}) {
 			r.add(image.Config)

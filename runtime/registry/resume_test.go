@@ -404,3 +404,75 @@ func TestRedirectsIntoPrivateNetworks(t *testing.T) {
 		t.Errorf("a redirect to the same private host: %v", err)
 	}
 }
+
+// Registries that never send all of a blob, take all of it, or send something else, end in an
+// error with a next step.
+func TestBrokenRegistries(t *testing.T) {
+	t.Parallel()
+	img, layer, size := large(t)
+	for name, row := range map[string]struct {
+		from, to func(http.ResponseWriter, *http.Request) bool
+		want     string
+	}{
+		"half": {from: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, layer.String()) {
+				return false
+			}
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write(make([]byte, 1000))
+			return true
+		}, want: "image FROM/large@" + layer.String() + ": registry FROM ends its connections too early: try again, or ask its operator"},
+		"page": {from: func(w http.ResponseWriter, r *http.Request) bool {
+			fmt.Fprint(w, "<html>")
+			return true
+		}, want: "registry FROM: it answers with something that is not a manifest: invalid character '<' looking for beginning of value: check its address"},
+		"private redirect": {from: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, layer.String()) {
+				return false
+			}
+			http.Redirect(w, r, "https://169.254.169.254/x", http.StatusTemporaryRedirect)
+			return true
+		}, want: "registry FROM: it redirects to 169.254.169.254, which is in a private network"},
+		"cut uploads": {to: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPatch && r.ContentLength == size {
+				aborts()
+			}
+			return false
+		}, want: "registry TO ends its connections too early: try again, or ask its operator"},
+		"false status": {to: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPatch && r.ContentLength == size {
+				aborts()
+			}
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/uploads/") {
+				return false
+			}
+			w.Header().Set("Range", fmt.Sprintf("0-%d", size-1))
+			w.WriteHeader(http.StatusNoContent)
+			return true
+		}, want: "(provided digest did not match uploaded content): try again, or ask its operator"},
+		"no space": {to: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPatch || r.ContentLength != size {
+				return false
+			}
+			w.WriteHeader(http.StatusInsufficientStorage)
+			return true
+		}, want: "registry TO has no space left: free some space, or raise its quota"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := newUpstream(t), proxied(t)
+			src := from.addr + "/large:1"
+			push(t, src, img)
+			from.when(row.from)
+			to.when(row.to)
+			_, _, err := newRegistry(t, to.addr).Mirror(t.Context(), src, discard)
+			want := strings.NewReplacer("FROM", from.addr, "TO", to.addr).Replace(row.want)
+			if err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("Mirror = %v\nwant …%s", err, want)
+			}
+			if _, err := remote.Head(mustRef(t, to.addr+"/mirror/"+strings.ReplaceAll(from.addr, ":", "_")+"/large:1")); err == nil {
+				t.Error("the tag is in the mirror")
+			}
+		})
+	}
+}

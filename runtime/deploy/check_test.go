@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -207,7 +208,7 @@ data: {tag: "2"}
 			metav1.ObjectMeta{Annotations: map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "NS"}},
 			"it exists, and belongs to release shop, not to release web", "shop",
 			[]string{
-				"give it another name in the chart of web, or take it out of that of shop",
+				"give it another name in the chart of web, or take it out of release shop",
 				"or, if another tool has deployed shop, take it over: adopt=True of service web, or --take-ownership; pipe diff shows the change",
 			},
 		},
@@ -283,5 +284,25 @@ func TestCheckAsksLittle(t *testing.T) {
 	must(t, err)
 	if n := asked.take(); n["all"] > 4 || n["PATCH"] != 1 { // the history, the last revision, the Deployment
 		t.Errorf("of a change it asked %s", shown(n))
+	}
+}
+
+// TestCheckManifests: what to do about an object that exists says where the objects of the
+// release are from.
+func TestCheckManifests(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, deploy.Options{Config: testenv.Cluster(t)})
+	config := func(name string) plan.ManifestSource {
+		return plan.ManifestSource{Object: plan.Values{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}}}
+	}
+	s := plan.Service{Name: "web", Type: plan.Manifests, Timeout: plan.Duration(time.Minute), Manifests: []plan.ManifestSource{config("own")}}
+	b.deploy(s)
+	_, err := client(t, testenv.Cluster(t)).CoreV1().ConfigMaps(b.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}}, metav1.CreateOptions{})
+	must(t, err)
+	s.Manifests = append(s.Manifests, config("settings"))
+	_, err = b.Check(t.Context(), b.release(s), discard)
+	var refused *runtime.RefusedError
+	if !errors.As(err, &refused) || !slices.Contains(refused.Changes[0].Next, "or give it another name in the manifests of web") {
+		t.Errorf("Check = %v, %+v", err, refused)
 	}
 }

@@ -36,6 +36,7 @@ const fieldManager = "pipe"
 type objects struct {
 	*cluster
 	release, namespace string
+	source             string // of the objects, such as "the chart of web"
 	environment        string // its name, to show
 	// requests returns the context of a request. It is not cancelled with the operation, because
 	// writes that have started are completed (A4).

@@ -71,7 +71,12 @@ func (d *Deployer) openWith(ctx context.Context, r runtime.Release, history []ob
 	requests := withWarnings(context.WithoutCancel(ctx), warner(r.Service, emit))
 	o := &operation{d: d, r: r, emit: emit, began: time.Now(), timeout: timeoutOf(r.Service)}
 	o.limit = within(o.timeout)
+	source := "the chart of " + name
+	if len(r.Service.Manifests) > 0 {
+		source = "the manifests of " + name
+	}
 	o.objects = &objects{
+		source:  source,
 		cluster: d.cluster,
 		release: name, namespace: r.Namespace, environment: r.Environment,
 		requests: func() context.Context {

@@ -187,7 +187,7 @@ func lossOf(info *resource.Info) string {
 // owns it.
 func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured) runtime.RefusedChange {
 	change := runtime.RefusedChange{Object: refOf(info), Exists: true, Why: "it exists, and belongs to " + ownerOf(live, o.namespace) + ", not to release " + o.release}
-	rename := "give it another name in the chart of " + o.release
+	rename := "give it another name in " + o.source
 	annotations := live.GetAnnotations()
 	owner, in := annotations[observe.AnnotationRelease], annotations[annotationReleaseNamespace]
 	if owner != "" && in != "" {
@@ -200,7 +200,7 @@ func (o *objects) conflict(info *resource.Info, live *unstructured.Unstructured)
 			"or " + rename,
 		}
 	case owner != "" && owner != o.release:
-		change.Next = []string{rename + ", or take it out of that of " + owner}
+		change.Next = []string{rename + ", or take it out of release " + owner}
 		if o.adopter == nil {
 			change.Next = append(change.Next, "or, if another tool has deployed "+owner+", take it over: adopt=True of service "+o.release+", or --take-ownership; pipe diff shows the change")
 		}

@@ -110,12 +110,12 @@ func checkName(key EnvironmentKey) error {
 // PreviewName returns the default name of the preview of a branch: a valid Kubernetes
 // name, different for each branch.
 func PreviewName(branch string) string {
-	const most = 30
-	if name := plan.NameFrom(branch, most); name == branch {
+	const maxPreview = 30
+	if name := plan.NameFrom(branch, maxPreview); name == branch {
 		return name
 	}
 	digest := strings.TrimPrefix(string(plan.DigestOf([]byte(branch))), "sha256:")[:4]
-	return strings.TrimLeft(plan.NameFrom(branch, most-5)+"-"+digest, "-")
+	return strings.TrimLeft(plan.NameFrom(branch, maxPreview-5)+"-"+digest, "-")
 }
 
 // onBranch returns p with the branch in the git sources that have it (E3). Each deploy

@@ -133,8 +133,8 @@ func (a *app) explainImage(cmd *cobra.Command, service string, args []string, ev
 	return a.write(show.output, result, func() error { return a.writeImageChanges(result.Environment, service, all) })
 }
 
-// mostChanges is how many changed files are listed.
-const mostChanges = 50
+// maxChanges is how many changed files are listed.
+const maxChanges = 50
 
 func (a *app) writeImageChanges(env, service string, all []local.ImageChange) error {
 	if len(all) == 0 {
@@ -159,7 +159,7 @@ func (a *app) writeImageChanges(env, service string, all []local.ImageChange) er
 			fmt.Fprintf(a.stdout, "%s is another one than the deployed one, %s:\n", what, c.Deployed)
 		}
 		for i, change := range c.Changes {
-			if i == mostChanges {
+			if i == maxChanges {
 				fmt.Fprintf(a.stdout, "  and %d more: -o json lists them\n", len(c.Changes)-i)
 				break
 			}

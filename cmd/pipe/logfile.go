@@ -19,7 +19,7 @@ import (
 // rotated, and the number of files of all sessions.
 const (
 	logFileSize = 32 << 20
-	logFilesMax = 10
+	maxLogFiles = 10
 )
 
 // A logFile stores everything that services print in a session of watch mode.
@@ -71,7 +71,7 @@ func (l *logFile) room(n int64) error {
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return err
 		}
-		if err := keepNewest(l.dir, logFilesMax-2); err != nil { // this one, and its former part
+		if err := keepNewest(l.dir, maxLogFiles-2); err != nil { // this one, and its former part
 			return err
 		}
 		if err := l.create(path); err != nil {

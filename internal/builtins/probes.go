@@ -144,11 +144,11 @@ func (c *Call) whole(param string, d *durationArg) plan.Duration {
 	if d == nil {
 		return 0
 	}
-	const limit = 24 * time.Hour
+	const maxSeconds = 24 * time.Hour
 	switch t := time.Duration(*d); {
 	case t%time.Second != 0:
 		c.wrong(param, explain.Errorf("%s is not a whole number of seconds", t).WithHint(`Kubernetes counts seconds: write, for example, "1s"`))
-	case t > limit:
+	case t > maxSeconds:
 		c.wrong(param, explain.Errorf("%s is more than a day", t))
 	}
 	return plan.Duration(*d)

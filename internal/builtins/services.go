@@ -318,12 +318,12 @@ func (c *Call) unbuilt() Unbuilt {
 
 // portList lists ports; if there are many, only the first ones.
 func portList(ports []plan.Port) string {
-	const most = 20
-	names := make([]string, 0, most)
-	for _, p := range ports[:min(len(ports), most)] {
+	const maxListed = 20
+	names := make([]string, 0, maxListed)
+	for _, p := range ports[:min(len(ports), maxListed)] {
 		names = append(names, strconv.Itoa(p.Number))
 	}
-	if n := len(ports) - most; n > 0 {
+	if n := len(ports) - maxListed; n > 0 {
 		names = append(names, fmt.Sprintf("%d more", n))
 	}
 	return strings.Join(names, ", ")

@@ -32,11 +32,11 @@ func (t text) line(n int) string {
 	return strings.TrimRight(t.lines[n-1], "\r\n")
 }
 
-// longest is the length, in bytes, of the longest line that is shown or fixed.
-const longest = 2000
+// maxLine is the length, in bytes, of the longest line that is shown or fixed.
+const maxLine = 2000
 
 // long reports whether line n is longer.
-func (t text) long(n int) bool { return len(t.line(n)) > longest }
+func (t text) long(n int) bool { return len(t.line(n)) > maxLine }
 
 // shown returns line n without the credentials of the URLs in it; "" if it is too long to be shown.
 func (t text) shown(n int) string {

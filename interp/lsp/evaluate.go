@@ -18,13 +18,13 @@ import (
 // an evaluation may take. These limits belong to the editor, not to the
 // language.
 const (
-	pause   = 100 * time.Millisecond
-	longest = 20 * time.Second
+	pause         = 100 * time.Millisecond
+	maxEvaluation = 20 * time.Second
 )
 
 var (
 	errNewer   = errors.New("the text has changed")
-	errTooLong = fmt.Errorf("evaluation stopped after %s", longest)
+	errTooLong = fmt.Errorf("evaluation stopped after %s", maxEvaluation)
 )
 
 // A subject is a file that is evaluated by itself: a Pipelinefile, or a module
@@ -202,7 +202,7 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dock
 	case <-ctx.Done():
 		return
 	}
-	ctx, stop := context.WithTimeoutCause(ctx, longest, errTooLong)
+	ctx, stop := context.WithTimeoutCause(ctx, maxEvaluation, errTooLong)
 	defer stop()
 	if !v.subject.run {
 		name := below(opts.Root, v.subject.file)

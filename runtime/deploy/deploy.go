@@ -75,7 +75,7 @@ type Options struct {
 }
 
 const (
-	historyMax = 10
+	defaultHistory = 10
 	// defaultTimeout is for services without a timeout, which plans do not
 	// contain.
 	defaultTimeout = 5 * time.Minute
@@ -102,7 +102,7 @@ var _ runtime.Deployer = (*Deployer)(nil)
 // New returns a Deployer. It sends no request.
 func New(opts Options) (*Deployer, error) {
 	if opts.HistoryMax == 0 {
-		opts.HistoryMax = historyMax
+		opts.HistoryMax = defaultHistory
 	}
 	c, err := newCluster(opts.Config)
 	if err != nil {

@@ -139,8 +139,8 @@ func (fw *forward) serve(ctx context.Context, conn *net.TCPConn) {
 	hold := fw.f.namespace.times.hold
 	held, stop := context.WithTimeoutCause(ctx, hold, fmt.Errorf("no pod could be reached within %s", hold))
 	defer stop()
-	const shortest, longest = 50 * time.Millisecond, time.Second
-	for pause := shortest; ; pause = min(2*pause, longest) {
+	const minPause, maxPause = 50 * time.Millisecond, time.Second
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		changed := fw.f.pods.next()
 		var again <-chan time.Time
 		pod, _ := fw.pick()

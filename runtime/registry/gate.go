@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// longestWait is the longest time that a registry is waited for after too many requests, if
+// maxWait is the longest time that a registry is waited for after too many requests, if
 // the context has no deadline.
-const longestWait = 10 * time.Minute
+const maxWait = 10 * time.Minute
 
 // A gate holds back the requests to a host that has answered that it had too many, until the
 // time that its answer names. Then one request is sent, and the others follow when it has been
@@ -58,7 +58,7 @@ func (g *gate) enter(ctx context.Context, host string) (leave func(*http.Respons
 		}
 		last, ok := ctx.Deadline()
 		if !ok {
-			last = time.Now().Add(longestWait)
+			last = time.Now().Add(maxWait)
 		}
 		if until.After(last) {
 			return nil, &limitedError{host, until}

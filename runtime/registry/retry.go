@@ -55,7 +55,7 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		case isRefused(err) && !renewed && r.renew(s):
 			renewed = true
 			continue
-		case r.isLimited(err) && (hasDeadline || time.Since(began) < longestWait):
+		case r.isLimited(err) && (hasDeadline || time.Since(began) < maxWait):
 			again--
 			continue
 		case again > retries || !isTransient(err):

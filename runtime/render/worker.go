@@ -223,10 +223,10 @@ func (b *budget) Read(p []byte) (int, error) {
 type tail struct{ text []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
-	const most = 4 << 10
+	const maxTail = 4 << 10
 	t.text = append(t.text, p...)
-	if n := len(t.text); n > most {
-		t.text = append(t.text[:0], t.text[n-most:]...)
+	if n := len(t.text); n > maxTail {
+		t.text = append(t.text[:0], t.text[n-maxTail:]...)
 	}
 	return len(p), nil
 }

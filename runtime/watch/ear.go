@@ -114,8 +114,8 @@ func newEar() *ear {
 	return &ear{wake: make(chan struct{}, 1), events: map[string]heard{}}
 }
 
-// most is the maximum number of paths that are remembered. More are treated as an overflow.
-const most = 100_000
+// maxHeard is the maximum number of paths that are remembered. More are treated as an overflow.
+const maxHeard = 100_000
 
 func (e *ear) hear(path string, o op) {
 	if path == "" || o == 0 {
@@ -132,7 +132,7 @@ func (e *ear) hear(path string, o op) {
 		h.gone = o&opGone != 0
 	}
 	h.last = now
-	if e.events[path] = h; len(e.events) > most {
+	if e.events[path] = h; len(e.events) > maxHeard {
 		clear(e.events)
 		e.lost = true
 	}

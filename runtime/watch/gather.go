@@ -15,7 +15,7 @@ import (
 const (
 	restSingle = 50 * time.Millisecond  // after one file was replaced or written
 	restBurst  = 200 * time.Millisecond // after several files, or one that is written repeatedly
-	restMost   = 2 * time.Second        // the maximum, even if writing continues
+	maxRest    = 2 * time.Second        // the maximum, even if writing continues
 )
 
 // A gather is the set of events that have not been examined yet.
@@ -99,8 +99,8 @@ func (f *Files) due() (time.Time, bool) {
 			rest = restBurst
 		}
 		at = g.last.Add(rest)
-		if most := g.first.Add(restMost); most.Before(at) {
-			at = most
+		if latest := g.first.Add(maxRest); latest.Before(at) {
+			at = latest
 		}
 	}
 	for _, h := range f.held {

@@ -20,7 +20,7 @@ func (f *Files) settle() {
 	if g.first.IsZero() {
 		return
 	}
-	final := now.Sub(g.first) >= restMost
+	final := now.Sub(g.first) >= maxRest
 	if !final && (f.repo.busy(now) || f.polled > 0 && f.poll(now)) {
 		f.gather.last, f.gather.burst = now, true
 		return
@@ -35,7 +35,7 @@ func (f *Files) settle() {
 	}
 	c.First, c.Last = g.first, g.last
 	h := f.repo.head()
-	c.Head = (h.commit != f.head.commit || h.ref != f.head.ref) && !h.moved.Before(c.First.Add(-restMost))
+	c.Head = (h.commit != f.head.commit || h.ref != f.head.ref) && !h.moved.Before(c.First.Add(-maxRest))
 	f.head = h
 	f.offer(c)
 }

@@ -36,7 +36,7 @@ func TestBad(t *testing.T) {
 		"an alias of itself":  {"", "-- compose.yaml --\nservices: &a {web: *a}\n", "contains itself"},
 		"aliases in helmfile": {"", "-- helmfile.yaml --\n" + strings.Replace(bomb(), "services", "releases", 1), "excessive aliasing"},
 		"deep":                {"", "-- compose.yaml --\nservices: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n", "compose.yaml"},
-		"huge":                {"", "-- compose.yaml --\n" + strings.Repeat("#", fileMost+1) + "\n", "reads files of at most 1048576"},
+		"huge":                {"", "-- compose.yaml --\n" + strings.Repeat("#", maxFile+1) + "\n", "reads files of at most 1048576"},
 		"includes itself":     {"", "-- compose.yaml --\ninclude: [compose.yaml]\nservices: {web: {image: 'a:1'}}\n", "include cycle"},
 		"a circle":            {"", "-- compose.yaml --\ninclude: [b.yaml]\n-- b.yaml --\ninclude: [compose.yaml]\nservices: {web: {image: 'a:1'}}\n", "include cycle"},
 		"extends in a circle": {"", "-- compose.yaml --\nservices:\n  a: {extends: {service: b}}\n  b: {extends: {service: a}}\n", "Circular reference"},

@@ -49,8 +49,8 @@ func readCompose(ctx context.Context, f *files, dir, name string, p *project) er
 	}
 	for _, doc := range docs {
 		if m, ok := doc.(map[string]any); ok {
-			if own, _ := m["name"].(string); label(own, pipelineMost) != "" && !strings.Contains(own, "$") {
-				p.name = label(own, pipelineMost)
+			if own, _ := m["name"].(string); label(own, maxPipelineName) != "" && !strings.Contains(own, "$") {
+				p.name = label(own, maxPipelineName)
 			}
 		}
 	}

@@ -203,7 +203,7 @@ func (c *composer) rest(out *service, s *types.ServiceConfig) {
 		}
 	}
 	if len(names) > 0 {
-		out.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(out.name, serviceMost))
+		out.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(out.name, maxServiceName))
 	}
 	if s.NetworkMode != "" && s.NetworkMode != "bridge" && s.NetworkMode != "default" {
 		out.note("network_mode %s was left out: every service has its own pods, and reaches other services by their names.", quoted(s.NetworkMode))

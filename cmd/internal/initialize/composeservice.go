@@ -35,7 +35,7 @@ func (c *composer) service(name string, s *types.ServiceConfig, all *types.Proje
 			out.note("profiles %s: it is always deployed, unless you set skip = True.", quotedList(s.Profiles))
 		} else {
 			out.skip = true
-			out.about = strings.TrimSpace(out.about + " Profile " + quotedList(s.Profiles) + ": pipe run --service " + label(name, serviceMost) + " deploys it.")
+			out.about = strings.TrimSpace(out.about + " Profile " + quotedList(s.Profiles) + ": pipe run --service " + label(name, maxServiceName) + " deploys it.")
 		}
 	}
 	c.env(out, s, all)

@@ -33,7 +33,7 @@ func (c *cluster) containers(w *workload) {
 func (c *cluster) container(w *workload, of corev1.Container, sidecar bool) *service {
 	s := w.service
 	name := label(of.Name, plan.MaxName)
-	for name == "" || name == label(s.name, serviceMost) || slices.ContainsFunc(slices.Concat(s.init, s.sidecars), func(o *service) bool { return o.name == name }) {
+	for name == "" || name == label(s.name, maxServiceName) || slices.ContainsFunc(slices.Concat(s.init, s.sidecars), func(o *service) bool { return o.name == name }) {
 		name = strings.TrimPrefix(name+"-2", "-")
 	}
 	out := &service{name: name, kind: plan.Container, command: of.Command, arguments: of.Args}

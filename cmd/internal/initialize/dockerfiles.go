@@ -31,7 +31,7 @@ func (f *files) languages(dir string) []string {
 	return out
 }
 
-const dockerfileMost = 200 // maximum number of services made from Dockerfiles
+const maxDockerfiles = 200 // maximum number of services made from Dockerfiles
 
 // dockerfiles returns the Dockerfiles below a directory.
 func (f *files) dockerfiles(dir string) (found []string, complete bool, err error) {
@@ -53,8 +53,8 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 			return err
 		}
 	}
-	if len(found) > dockerfileMost {
-		return fmt.Errorf("%s has %d Dockerfiles, and pipe init reads at most %d: select a subdirectory with --from", from, len(found), dockerfileMost)
+	if len(found) > maxDockerfiles {
+		return fmt.Errorf("%s has %d Dockerfiles, and pipe init reads at most %d: select a subdirectory with --from", from, len(found), maxDockerfiles)
 	}
 	if !complete {
 		p.note("the directory is large, and not all of it was searched for Dockerfiles.")
@@ -66,7 +66,7 @@ func readDockerfiles(_ context.Context, f *files, _, from string, p *project) er
 			s.name = p.name
 		}
 		if base != "Dockerfile" {
-			if part := strings.Trim(strings.TrimPrefix(strings.TrimSuffix(base, ".Dockerfile"), "Dockerfile"), "."); label(part, serviceMost) != "" {
+			if part := strings.Trim(strings.TrimPrefix(strings.TrimSuffix(base, ".Dockerfile"), "Dockerfile"), "."); label(part, maxServiceName) != "" {
 				s.name = part
 			}
 		}

@@ -17,13 +17,13 @@ import (
 
 // Limits of what is read. A typical project has a hundredth of it.
 const (
-	fileMost  = 1 << 20 // bytes of a file
-	totalMost = 16 << 20
-	filesMost = 500     // files that are read
-	entryMost = 20000   // directory entries that are visited
-	depthMost = 6       // nesting of directories
-	docMost   = 2000    // documents in a file
-	nodeMost  = 200_000 // values in a document, with aliases expanded
+	maxFile    = 1 << 20 // bytes of a file
+	maxTotal   = 16 << 20
+	maxFiles   = 500     // files that are read
+	maxEntries = 20000   // directory entries that are visited
+	maxDepth   = 6       // nesting of directories
+	maxDocs    = 2000    // documents in a file
+	maxNodes   = 200_000 // values in a document, with aliases expanded
 )
 
 // files reads files in a directory. No symbolic link leads out of it.
@@ -58,23 +58,23 @@ func (f *files) text(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w; symbolic links must not lead out of the directory", name, err)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", name)
-	case info.Size() > fileMost:
-		return nil, fmt.Errorf("%s has %d bytes; pipe init reads files of at most %d", name, info.Size(), fileMost)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s has %d bytes; pipe init reads files of at most %d", name, info.Size(), maxFile)
 	}
-	if f.count++; f.count > filesMost {
-		return nil, fmt.Errorf("there are more than %d files to read: select some of them with --from", filesMost)
+	if f.count++; f.count > maxFiles {
+		return nil, fmt.Errorf("there are more than %d files to read: select some of them with --from", maxFiles)
 	}
 	file, err := f.root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, fileMost+1))
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if f.read += len(data); len(data) > fileMost || f.read > totalMost {
-		return nil, fmt.Errorf("%s is too large: pipe init reads files of at most %d bytes, %d in total", name, fileMost, totalMost)
+	if f.read += len(data); len(data) > maxFile || f.read > maxTotal {
+		return nil, fmt.Errorf("%s is too large: pipe init reads files of at most %d bytes, %d in total", name, maxFile, maxTotal)
 	}
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, fmt.Errorf("%s is not valid UTF-8", name)
@@ -110,16 +110,16 @@ func documents(name string, data []byte) ([]any, error) {
 		if doc, err = plain(doc, 0, &nodes); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if out = append(out, doc); len(out) > docMost {
-			return nil, fmt.Errorf("%s has more than %d documents", name, docMost)
+		if out = append(out, doc); len(out) > maxDocs {
+			return nil, fmt.Errorf("%s has more than %d documents", name, maxDocs)
 		}
 	}
 }
 
 // plain converts a decoded value to one with string keys, within the limits.
 func plain(v any, depth int, nodes *int) (any, error) {
-	if *nodes++; *nodes > nodeMost {
-		return nil, fmt.Errorf("it has more than %d values", nodeMost)
+	if *nodes++; *nodes > maxNodes {
+		return nil, fmt.Errorf("it has more than %d values", maxNodes)
 	}
 	if depth > 100 {
 		return nil, errors.New("it is nested more than 100 deep")
@@ -169,7 +169,7 @@ func (f *files) walk(dir string, visit func(name string)) (complete bool, err er
 		if err != nil {
 			return fmt.Errorf("read %s: %w", dir, err)
 		}
-		list, err := d.ReadDir(entryMost + 1)
+		list, err := d.ReadDir(maxEntries + 1)
 		d.Close()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s: %w", dir, err)
@@ -177,7 +177,7 @@ func (f *files) walk(dir string, visit func(name string)) (complete bool, err er
 		slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 		var dirs []string
 		for _, e := range list {
-			if entries++; entries > entryMost {
+			if entries++; entries > maxEntries {
 				complete = false
 				return nil
 			}
@@ -190,7 +190,7 @@ func (f *files) walk(dir string, visit func(name string)) (complete bool, err er
 			}
 		}
 		for _, name := range dirs {
-			if depth == depthMost {
+			if depth == maxDepth {
 				complete = false
 				break
 			}

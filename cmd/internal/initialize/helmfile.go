@@ -239,7 +239,7 @@ func (h *helmfile) release(i int, r map[string]any) *service {
 		case "hooks":
 			s.note("hooks were left out: declare a job(…) in an earlier or a later stage, which runs in the cluster.")
 		default:
-			s.note("%s was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", key, label(s.name, serviceMost))
+			s.note("%s was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", key, label(s.name, maxServiceName))
 		}
 	}
 	return s
@@ -260,7 +260,7 @@ func (h *helmfile) chart(s *service, r map[string]any) {
 	c := s.chart
 	missing := func(format string, args ...any) {
 		s.note(format+" Until then, chart= names a chart that does not exist.", args...)
-		c.ref, c.repo, c.version = label(s.name, serviceMost), "https://charts.example.com", version
+		c.ref, c.repo, c.version = label(s.name, maxServiceName), "https://charts.example.com", version
 		c.unpinned = version == ""
 	}
 	dir := path.Join(h.base, ref)

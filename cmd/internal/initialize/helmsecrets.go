@@ -14,7 +14,7 @@ import (
 // secret returns the reference to a secret for a value of a release, which is not written.
 // A reference to a manager of secrets is, because it contains no secret.
 func (h *helmfile) secret(s *service, at, text string) code {
-	name := label(s.name+"-"+at, serviceMost)
+	name := label(s.name+"-"+at, maxServiceName)
 	s.secrets = append(s.secrets, name)
 	if strings.HasPrefix(text, "ref+") && !hasSecret(text) && !placeholder.MatchString(text) {
 		h.project.supply = append(h.project.supply, "The value of "+name+" was "+quoted(text)+": a file of --secrets can contain that reference.")

@@ -84,7 +84,7 @@ func Make(ctx context.Context, o Options) (*Result, error) {
 			from, also = found[0], found[1:]
 		}
 	}
-	p := &project{name: label(filepath.Base(dir), pipelineMost), from: from}
+	p := &project{name: label(filepath.Base(dir), maxPipelineName), from: from}
 	if p.name == "" {
 		p.name = "app"
 	}

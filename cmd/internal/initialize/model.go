@@ -182,7 +182,7 @@ func label(text string, most int) string {
 
 // unknown returns a placeholder for an unknown image.
 func (s *service) unknown() string {
-	if name := label(s.name, serviceMost); name != "" {
+	if name := label(s.name, maxServiceName); name != "" {
 		return name + ":VERSION"
 	}
 	return "image:VERSION"
@@ -192,12 +192,12 @@ func (s *service) unknown() string {
 func (p *project) rename() {
 	taken, first := map[string]bool{}, map[string]string{}
 	for _, s := range p.services {
-		if label(s.name, serviceMost) == s.name {
+		if label(s.name, maxServiceName) == s.name {
 			taken[s.name] = true // keeps its name, even if others want it, too
 		}
 	}
 	for _, s := range p.services {
-		name := label(s.name, serviceMost)
+		name := label(s.name, maxServiceName)
 		if name != "" && name == s.name && first[name] == "" {
 			first[name] = name
 			continue
@@ -207,7 +207,7 @@ func (p *project) rename() {
 		}
 		base := name
 		for i := 2; taken[name]; i++ {
-			name = fmt.Sprintf("%s-%d", strings.TrimRight(base[:min(len(base), serviceMost-4)], "-"), i)
+			name = fmt.Sprintf("%s-%d", strings.TrimRight(base[:min(len(base), maxServiceName-4)], "-"), i)
 		}
 		taken[name], first[name] = true, name
 		if name != s.name {
@@ -246,8 +246,8 @@ func (p *project) refer(from, to string) {
 var hostName = regexp.MustCompile(`(?i)(host|addr|address|server|url|endpoint)s?$`)
 
 const (
-	serviceMost  = plan.MaxServiceName
-	pipelineMost = 40 // leaves room for the environment in the name of a namespace
+	maxServiceName  = plan.MaxServiceName
+	maxPipelineName = 40 // leaves room for the environment in the name of a namespace
 )
 
 var (

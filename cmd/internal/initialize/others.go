@@ -72,7 +72,7 @@ func (c *cluster) asTheyAre(files []string) {
 	c.others = slices.DeleteFunc(c.others, func(o *other) bool {
 		text, err := json.Marshal(o.object)
 		// An object of the API of RBAC may name an account that pipe names otherwise.
-		if !o.unchanged() || strings.HasPrefix(fmt.Sprint(o.object["apiVersion"]), rbacv1.GroupName+"/") || err != nil || len(text) > objectMost || hasSecret(string(text)) {
+		if !o.unchanged() || strings.HasPrefix(fmt.Sprint(o.object["apiVersion"]), rbacv1.GroupName+"/") || err != nil || len(text) > maxObject || hasSecret(string(text)) {
 			return false
 		}
 		object := maps.Clone(o.object)
@@ -85,7 +85,7 @@ func (c *cluster) asTheyAre(files []string) {
 	})
 }
 
-const objectMost = 2000 // bytes of an object that is written into the Pipelinefile
+const maxObject = 2000 // bytes of an object that is written into the Pipelinefile
 
 // unchanged reports whether an object can be deployed as it is in the namespace of the
 // environment. A NetworkPolicy selects pods by labels that pipe does not keep.
@@ -127,7 +127,7 @@ func (c *cluster) rest() {
 		at := false
 		for _, w := range c.workloads {
 			if slices.Contains(o.of, w.meta.Name) || o.kind == "PodDisruptionBudget" && o.name == w.meta.Name || o.kind == "NetworkPolicy" && o.name == w.meta.Name {
-				w.service.note("%s %s was left out. To add it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, serviceMost))
+				w.service.note("%s %s was left out. To add it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(o.kind), quoted(o.name), label(w.service.name, maxServiceName))
 				at = true
 			}
 		}

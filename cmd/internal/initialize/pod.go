@@ -147,7 +147,7 @@ func (c *cluster) env(s *service, main corev1.Container) {
 		case from.ResourceFieldRef != nil && builtins.Field(from.ResourceFieldRef.Resource):
 			v = &variable{name: e.Name, source: "field(" + str(from.ResourceFieldRef.Resource) + ")"}
 		default:
-			s.note("variable %s is a field of the pod that is not supported. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(e.Name), label(s.name, serviceMost))
+			s.note("variable %s is a field of the pod that is not supported. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", quoted(e.Name), label(s.name, maxServiceName))
 		}
 		if v != nil {
 			s.env = append(s.env, *v)
@@ -333,6 +333,6 @@ func (c *cluster) unknown(w *workload, main corev1.Container) {
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		s.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(s.name, serviceMost))
+		s.note("%s: left out, because there is no parameter for it. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", strings.Join(names, ", "), label(s.name, maxServiceName))
 	}
 }

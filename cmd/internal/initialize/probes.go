@@ -41,7 +41,7 @@ func (c *cluster) probes(s *service, main corev1.Container) {
 		}
 	}
 	if main.Lifecycle.PostStart != nil {
-		s.note("its postStart hook was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", label(s.name, serviceMost))
+		s.note("its postStart hook was left out. To set it, write the chart with pipe eject %s, change it, and use it with chart=.", label(s.name, maxServiceName))
 	}
 }
 

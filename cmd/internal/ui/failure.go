@@ -171,7 +171,7 @@ func missing(failed []runtime.ServiceRecord) []runtime.MissingSecret {
 type teller struct{ told []string } // the cause first
 
 const (
-	longest = 400 // maximum bytes of a line
+	maxLine = 400 // maximum bytes of a line
 	repeats = 30  // minimum bytes of a line that is worth omitting; twice as many for a part of a line
 )
 
@@ -214,9 +214,9 @@ func cutTimes(line string) (rest, times string) {
 
 // clip shortens a line, and keeps its end, which is the most informative part.
 func clip(line string) string {
-	if len(line) <= longest {
+	if len(line) <= maxLine {
 		return line
 	}
-	half := longest / 2
+	half := maxLine / 2
 	return strings.ToValidUTF8(line[:half], "") + " … " + strings.ToValidUTF8(line[len(line)-half:], "")
 }

@@ -239,12 +239,12 @@ func dockerfileOf(b *plan.BuildSpec) string {
 
 // listed names the first few sources of manifests.
 func listed(sources []plan.ManifestSource) string {
-	const most = 3
+	const maxListed = 3
 	var names []string
-	for _, m := range sources[:min(len(sources), most)] {
+	for _, m := range sources[:min(len(sources), maxListed)] {
 		names = append(names, m.String())
 	}
-	if n := len(sources) - most; n > 0 {
+	if n := len(sources) - maxListed; n > 0 {
 		names = append(names, fmt.Sprintf("%d more", n))
 	}
 	return strings.Join(names, ", ")

@@ -54,7 +54,7 @@ type logLine struct {
 	text    string
 }
 
-// Limits of the output of services: lines, each of which is truncated to longest bytes,
+// Limits of the output of services: lines, each of which is truncated to maxLine bytes,
 // and bytes.
 const (
 	keptOfEach, bytesOfEach = 1000, 128 << 10

@@ -25,7 +25,7 @@ func TestSkippedUsed(t *testing.T) {
 	api.Workload.Env = []plan.EnvVar{{Name: "DB", Secret: &plan.SecretRef{Service: "db", Key: "url"}}}
 	service(p, 1, "web", plan.ImageSource{Mirror: "redis:7"}).Uses = []string{"api"}
 
-	told := func(services ...string) []string {
+	warned := func(services ...string) []string {
 		t.Helper()
 		var preview, ran []string
 		steps, err := w.Runtime().Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p, Services: services})
@@ -60,7 +60,7 @@ func TestSkippedUsed(t *testing.T) {
 		{"api cache", db},          // the run deploys it
 		{"", db},                   // the environment has it
 	} {
-		if got := strings.Join(told(strings.Fields(step.services)...), "\n"); got != step.want {
+		if got := strings.Join(warned(strings.Fields(step.services)...), "\n"); got != step.want {
 			t.Errorf("services %q: %s\nwant %s", step.services, got, step.want)
 		}
 	}

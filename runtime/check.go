@@ -173,7 +173,7 @@ func (r *run) check(ctx context.Context, s *service, release Release) (checked C
 	defer stop()
 	silent := time.AfterFunc(silence, func() { emit(WaitingFor{"the cluster to say whether it accepts what changes"}) })
 	defer silent.Stop()
-	err = guarded("check "+s.Name, func() error {
+	err = catchPanic("check "+s.Name, func() error {
 		checked, err = r.Deployer.Check(ctx, release, emit)
 		return err
 	})

@@ -46,7 +46,7 @@ func (r *run) lookUp(ctx context.Context, tasks []*sched.Task) error {
 	w := watch(tasks)
 	defer w.end()
 	if r.track != nil {
-		time.AfterFunc(silence, func() { w.tell(r.track) })
+		time.AfterFunc(silence, func() { w.report(r.track) })
 	}
 	return firstError(sched.Run(ctx, tasks, sched.Options{Limits: []int{lookParallelism}}))
 }

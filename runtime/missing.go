@@ -152,8 +152,8 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 		}
 		for _, name := range m.Services[1:] {
 			s := r.scope.plan.Service(name)
-			told := s == nil || s.Pos.IsZero() || s.Pos == d.Pos || len(d.Related) == maxRelated
-			if !told && !slices.ContainsFunc(d.Related, func(other plan.Related) bool { return other.Pos == s.Pos }) {
+			mentioned := s == nil || s.Pos.IsZero() || s.Pos == d.Pos || len(d.Related) == maxRelated
+			if !mentioned && !slices.ContainsFunc(d.Related, func(other plan.Related) bool { return other.Pos == s.Pos }) {
 				d.Related = append(d.Related, plan.Related{Pos: s.Pos, Message: name + " needs it, too"})
 			}
 		}
@@ -180,7 +180,7 @@ func (r *run) awaitSecrets(ctx context.Context, s *service) error {
 	defer done()
 	r.track.set(s, verb[r.req.Action], "waits for "+missingText(s.missing))
 	emit, stop := r.track.emit(s)
-	err := guarded("wait for the Secrets of "+s.Name, func() error {
+	err := catchPanic("wait for the Secrets of "+s.Name, func() error {
 		return r.Deployer.AwaitSecrets(waiting, r.req.Environment, r.scope.toPrepare(), s.Name, emit)
 	})
 	stop()

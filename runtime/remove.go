@@ -30,7 +30,7 @@ func (r *run) prune(ctx context.Context) error {
 		t := &sched.Task{Name: name, Class: classDeploy}
 		t.Do = func(ctx context.Context) error {
 			do := func(ctx context.Context) error {
-				return guarded(name, func() error { return r.pruneOne(ctx, place) })
+				return catchPanic(name, func() error { return r.pruneOne(ctx, place) })
 			}
 			if r.Turn != nil && r.scope.plan.Service(place.Name) == nil {
 				return r.Turn.removing(ctx, r, place.Name, do)

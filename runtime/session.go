@@ -49,7 +49,7 @@ type Session struct {
 	acted    map[string]*act        // by service, the last act on it
 	failures map[string]failure     // by service, or by identity of an image
 	left     map[string]plan.Digest // what the session left deployed, by service
-	told     map[string]int         // reported revisions by others, by service
+	reported map[string]int         // reported revisions by others, by service
 	owner    bool                   // the environment is known to own the namespace
 }
 
@@ -95,7 +95,7 @@ func (r *Runtime) NewSession() *Session {
 		acted:    make(map[string]*act),
 		failures: make(map[string]failure),
 		left:     make(map[string]plan.Digest),
-		told:     make(map[string]int),
+		reported: make(map[string]int),
 	}
 	s.runtime.Locker = &sharedLocker{Locker: r.Locker}
 	return s
@@ -135,7 +135,7 @@ func (s *Session) Forget() {
 	defer s.mu.Unlock()
 	clear(s.failures)
 	clear(s.left)
-	clear(s.told)
+	clear(s.reported)
 }
 
 // outdated reports whether there is a newer run, so that a run that has not started
@@ -207,7 +207,7 @@ func (t *Turn) takeOver(x *run) bool {
 func (s *Session) drop(p *plan.Plan) {
 	dropped := func(name string) bool { return p.Service(name) == nil }
 	maps.DeleteFunc(s.left, func(name string, _ plan.Digest) bool { return dropped(name) })
-	maps.DeleteFunc(s.told, func(name string, _ int) bool { return dropped(name) })
+	maps.DeleteFunc(s.reported, func(name string, _ int) bool { return dropped(name) })
 }
 
 // end removes a run that has ended, and reports whether a newer one had taken over.
@@ -347,7 +347,7 @@ func (t *Turn) act(ctx context.Context, s *service, a *act, do func(context.Cont
 			delete(t.failures, s.Name)
 			t.left[s.Name] = s.fingerprint
 			if state == Done {
-				delete(t.told, s.Name)
+				delete(t.reported, s.Name)
 			}
 			return
 		case errors.As(err, &own) && ctx.Err() == nil:
@@ -390,7 +390,7 @@ func (t *Turn) removing(ctx context.Context, x *run, name string, do func(contex
 			defer t.mu.Unlock()
 			t.acts(name, a, Done, err)
 			delete(t.left, name)
-			delete(t.told, name)
+			delete(t.reported, name)
 			return err
 		}
 		t.mu.Unlock()
@@ -436,7 +436,7 @@ func (t *Turn) foreign(x *run, s *service) *LeftAlone {
 	d, deployed := x.deployed[s.Name]
 	t.mu.Lock()
 	left := t.left[s.Name]
-	told, ok := t.told[s.Name]
+	reported, ok := t.reported[s.Name]
 	if left == "" || left != s.fingerprint || x.req.Force {
 		t.mu.Unlock()
 		return nil
@@ -451,10 +451,10 @@ func (t *Turn) foreign(x *run, s *service) *LeftAlone {
 		what = &LeftAlone{Service: s.Name, Action: Stop}
 	}
 	if what != nil {
-		t.told[s.Name] = d.Revision
+		t.reported[s.Name] = d.Revision
 	}
 	t.mu.Unlock()
-	if what != nil && !(ok && told == d.Revision) {
+	if what != nil && !(ok && reported == d.Revision) {
 		x.track.warn(fmt.Sprintf("service %s was %s meanwhile, and is left unchanged until it changes here", s.Name, what))
 	}
 	return what

@@ -40,8 +40,8 @@ func watch(tasks []*sched.Task) *watcher {
 	return w
 }
 
-// tell reports the running tasks, unless end was called.
-func (w *watcher) tell(t *tracker) {
+// report reports the running tasks, unless end was called.
+func (w *watcher) report(t *tracker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.ended && len(w.names) > 0 {

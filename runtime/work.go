@@ -61,7 +61,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			}
 			emit, stop := r.track.emit(users[0])
 			defer stop()
-			return guarded(im.source(), func() error { return r.makeBy(ctx, im, emit) })
+			return catchPanic(im.source(), func() error { return r.makeBy(ctx, im, emit) })
 		}
 		if r.Turn != nil {
 			err = r.Turn.making(ctx, r, im, do)
@@ -106,13 +106,13 @@ func (r *run) act(ctx context.Context, s *service) error {
 	var reason string
 	name := string(r.req.Action) + " " + s.Name
 	do := func(ctx context.Context) (state State, reason string, err error) {
-		err = guarded(name, func() error {
+		err = catchPanic(name, func() error {
 			state, reason, err = r.try(ctx, s)
 			return err
 		})
 		return state, reason, err
 	}
-	err := guarded(name, func() error { return r.settle(ctx, s) })
+	err := catchPanic(name, func() error { return r.settle(ctx, s) })
 	switch {
 	case err != nil:
 	case r.Turn != nil && s.later == "":
@@ -129,9 +129,9 @@ func (r *run) act(ctx context.Context, s *service) error {
 	return err
 }
 
-// guarded calls a driver. A panic is returned as an error of the service that
+// catchPanic calls a driver. A panic is returned as an error of the service that
 // the work is for; other services are not affected.
-func guarded(name string, work func() error) (err error) {
+func catchPanic(name string, work func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &sched.PanicError{Task: name, Value: v, Stack: debug.Stack()}

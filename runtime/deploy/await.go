@@ -19,9 +19,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
-// tellEvery is the interval at which the workloads still waited for are
+// reportEvery is the interval at which the workloads still waited for are
 // reported.
-const tellEvery = 10 * time.Second
+const reportEvery = 10 * time.Second
 
 // leastTime is the minimum time of a wait, so that its watches can show what is
 // already ready even if the writes before it used up the whole time limit.
@@ -154,7 +154,7 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) er
 	defer end.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
-	var told time.Time
+	var reported time.Time
 	for {
 		now := time.Now()
 		open, failed, next := w.look(now)
@@ -166,11 +166,11 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) er
 		case !now.Before(until.end):
 			return &unready{err: fmt.Errorf("%w: %s", until.err(), open[0].why), blocked: open}
 		}
-		if now.Sub(told) >= tellEvery {
-			told = now
+		if now.Sub(reported) >= reportEvery {
+			reported = now
 			w.emit(runtime.WaitingFor{What: w.waitingFor(open)})
 		}
-		if left := tellEvery - now.Sub(told); next <= 0 || next > left {
+		if left := reportEvery - now.Sub(reported); next <= 0 || next > left {
 			next = left
 		}
 		again.Reset(next)
@@ -207,14 +207,14 @@ func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.D
 		if err := v.Err(t.kind); apierrors.IsForbidden(err) {
 			return nil, &unready{err: fmt.Errorf("see whether %s is ready: %w", t, err)}, 0
 		}
-		s := stand(v, t)
+		s := workloadStatusOf(v, t)
 		if s.unseen {
 			var left time.Duration
 			s, left = w.ask(v, t, s, was, now)
 			next = sooner(next, left)
 		}
 		pods := podsOf(v, t, s)
-		w.tell(pods)
+		w.reportPods(pods)
 		if s.ready {
 			continue
 		}
@@ -267,7 +267,7 @@ func sooner(a, b time.Duration) time.Duration {
 // ask queries the server for a workload that the cache has not shown for a
 // while: if it was deleted before the watch started, no event would report
 // that. left is when to ask next.
-func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.Time, now time.Time) (stands standing, left time.Duration) {
+func (w *wait) ask(v *observe.Cache, t target, s workloadStatus, was map[string]time.Time, now time.Time) (status workloadStatus, left time.Duration) {
 	key := "unseen " + string(t.uid)
 	first, ok := was[key]
 	if !ok {
@@ -276,7 +276,7 @@ func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.T
 	if left = askAfter - now.Sub(first); left <= 0 {
 		if !w.exists(t) {
 			v.Remember(t.uid, nil)
-			return stand(v, t), 0
+			return workloadStatusOf(v, t), 0
 		}
 		first, left = now, askAfter
 	}
@@ -285,7 +285,7 @@ func (w *wait) ask(v *observe.Cache, t target, s standing, was map[string]time.T
 }
 
 // podsOf returns the pods of the newest revision of a workload.
-func podsOf(v *observe.Cache, t target, s standing) []*corev1.Pod {
+func podsOf(v *observe.Cache, t target, s workloadStatus) []*corev1.Pod {
 	if t.kind == "Pod" {
 		if p := observe.Object[corev1.Pod](v, "Pod", t.namespace, t.name); p != nil {
 			return []*corev1.Pod{p}
@@ -302,8 +302,8 @@ func podsOf(v *observe.Cache, t target, s standing) []*corev1.Pod {
 	return pods
 }
 
-// tell emits changes of pods.
-func (w *wait) tell(pods []*corev1.Pod) {
+// reportPods emits changes of pods.
+func (w *wait) reportPods(pods []*corev1.Pod) {
 	for _, p := range pods {
 		e := runtime.PodChanged{Pod: p.Name, Phase: string(p.Status.Phase), Ready: observe.PodReady(p)}
 		if p.DeletionTimestamp != nil {

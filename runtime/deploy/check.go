@@ -236,7 +236,7 @@ func (o *objects) dryRun(ctx context.Context, before, info *resource.Info) (*run
 	if err != nil || decided.ownership == foreign {
 		return decided.refused, nil, unanswered(err)
 	}
-	if job := asJob(live); job != nil && standJob(job).failed != "" {
+	if job := asJob(live); job != nil && jobStatus(job).failed != "" {
 		return nil, nil, nil // it is recreated
 	}
 	target := info

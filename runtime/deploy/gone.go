@@ -49,19 +49,19 @@ func (r remainingObject) String() string {
 func (d *Deployer) namespaceGone(ctx context.Context, name string, emit runtime.Emit) error {
 	const what = "namespace %s to be gone"
 	emit(runtime.WaitingFor{What: fmt.Sprintf(what, name)})
-	told, looked := "", time.Time{}
+	reported, looked := "", time.Time{}
 	err := d.goneWith(ctx, corev1.SchemeGroupVersion.WithKind("Namespace"), "", name, func(u *unstructured.Unstructured) {
 		var n corev1.Namespace
 		if err := kruntime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &n); err != nil || !holdsFinalizers(&n) {
 			return
 		}
 		// The conditions change with each object that is deleted.
-		if since := time.Since(looked); since < tellEvery {
+		if since := time.Since(looked); since < reportEvery {
 			return
 		}
 		looked = time.Now()
-		if text := d.remainingIn(ctx, &n).String(); text != "" && text != told {
-			told = text
+		if text := d.remainingIn(ctx, &n).String(); text != "" && text != reported {
+			reported = text
 			emit(runtime.WaitingFor{What: fmt.Sprintf(what+": it still has %s", name, text)})
 		}
 	})
@@ -99,7 +99,7 @@ func holdsFinalizers(n *corev1.Namespace) bool {
 // deleted.
 type remaining struct {
 	objects []remainingObject // those with finalizers first
-	told    string            // the cluster's message, if the objects cannot be listed
+	message string            // the cluster's message, if the objects cannot be listed
 }
 
 const shownLeft = 5
@@ -113,7 +113,7 @@ func (r remaining) String() string {
 	if more := len(r.objects) - shownLeft; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return cmp.Or(text, r.told)
+	return cmp.Or(text, r.message)
 }
 
 // next returns how to proceed with objects that are not deleted.
@@ -157,13 +157,13 @@ func (d *Deployer) remainingIn(ctx context.Context, n *corev1.Namespace) remaini
 		}
 		return strings.Compare(a.kind+" "+a.name, b.kind+" "+b.name)
 	})
-	var told []string
+	var messages []string
 	for _, c := range n.Status.Conditions {
 		if c.Status == corev1.ConditionTrue && c.Message != "" {
-			told = append(told, observe.OneLine(c.Message))
+			messages = append(messages, observe.OneLine(c.Message))
 		}
 	}
-	left.told = strings.Join(told, "; ")
+	left.message = strings.Join(messages, "; ")
 	return left
 }
 

@@ -50,7 +50,7 @@ const (
 )
 
 func (r rerun) of(job *batchv1.Job) bool {
-	s := standJob(job)
+	s := jobStatus(job)
 	return r >= rerunFailed && s.failed != "" || r == rerunEnded && s.ready
 }
 

@@ -228,8 +228,8 @@ type secretWait struct {
 func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limit) error {
 	end := time.NewTimer(time.Until(until.end))
 	defer end.Stop()
-	tell := time.NewTicker(tellEvery)
-	defer tell.Stop()
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
 	for {
 		missing := w.own.missing(w.find)
 		i := slices.IndexFunc(missing, func(m runtime.MissingSecret) bool { return m.Never != "" })
@@ -245,7 +245,7 @@ func (w secretWait) run(ctx context.Context, changes <-chan struct{}, until limi
 		}
 		select {
 		case <-changes:
-		case <-tell.C:
+		case <-report.C:
 			w.makers(missing)
 			w.emit(runtime.WaitingFor{What: w.text(missing)})
 		case <-end.C:

@@ -134,12 +134,12 @@ func (o *operation) expect(list kube.ResourceList) {
 // warner returns a function that emits the warnings of the server, each only once.
 func warner(s plan.Service, emit runtime.Emit) func(string) {
 	var mu sync.Mutex
-	var told []string
+	var emitted []string
 	return func(text string) {
 		mu.Lock()
 		defer mu.Unlock()
-		if !slices.Contains(told, text) {
-			told = append(told, text)
+		if !slices.Contains(emitted, text) {
+			emitted = append(emitted, text)
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Pos: s.Pos, Message: s.Name + ": the cluster warns: " + text}})
 		}
 	}

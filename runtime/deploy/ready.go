@@ -26,8 +26,8 @@ type target struct {
 
 func (t target) String() string { return strings.ToLower(t.kind) + " " + t.name }
 
-// A standing is the status of a workload.
-type standing struct {
+// A workloadStatus says whether a workload is ready, and why not.
+type workloadStatus struct {
 	ready  bool
 	why    string // why it is not ready, such as "1 of 2 replicas are available"
 	failed string // why it can never become ready; empty if it can
@@ -44,25 +44,25 @@ type standing struct {
 	replacesAll bool
 }
 
-// stand returns the status of a workload, by the rules of its kind (D2). They are those
+// workloadStatusOf returns the status of a workload, by the rules of its kind (D2). They are those
 // of "kubectl rollout status", which never counts the pods of a former revision. A
 // workload that is scaled to zero is ready.
-func stand(v *observe.Cache, t target) standing {
+func workloadStatusOf(v *observe.Cache, t target) workloadStatus {
 	switch t.kind {
 	case "Deployment":
-		return shown(v, t, func(d *appsv1.Deployment) standing { return standDeployment(v, d) })
+		return shown(v, t, func(d *appsv1.Deployment) workloadStatus { return deploymentStatus(v, d) })
 	case "StatefulSet":
-		return shown(v, t, standStatefulSet)
+		return shown(v, t, statefulSetStatus)
 	case "DaemonSet":
-		return shown(v, t, standDaemonSet)
+		return shown(v, t, daemonSetStatus)
 	case "ReplicaSet":
-		return shown(v, t, standReplicaSet)
+		return shown(v, t, replicaSetStatus)
 	case "Job":
-		return shown(v, t, standJob)
+		return shown(v, t, jobStatus)
 	case "Pod":
-		return shown(v, t, func(p *corev1.Pod) standing { return standPod(p, t.toEnd) })
+		return shown(v, t, func(p *corev1.Pod) workloadStatus { return podStatus(p, t.toEnd) })
 	}
-	return standing{ready: true}
+	return workloadStatus{ready: true}
 }
 
 // shown returns the status of a workload. While the cache does not show the version that
@@ -70,26 +70,26 @@ func stand(v *observe.Cache, t target) standing {
 func shown[T any, P interface {
 	*T
 	metav1.Object
-}](v *observe.Cache, t target, stand func(P) standing) standing {
+}](v *observe.Cache, t target, statusOf func(P) workloadStatus) workloadStatus {
 	is := P(observe.Object[T](v, t.kind, t.namespace, t.name))
 	switch {
 	case is == nil || t.uid != "" && is.GetUID() != t.uid:
 		if last, deleted := v.Gone(t.uid); deleted {
 			if is, ok := last.(P); ok {
-				return standDeleted(v, t, is, stand(is))
+				return deletedStatus(v, t, is, statusOf(is))
 			}
-			return standDeleted(v, t, nil, standing{})
+			return deletedStatus(v, t, nil, workloadStatus{})
 		}
 	case is.GetDeletionTimestamp() != nil:
-		return standDeleted(v, t, is, stand(is))
+		return deletedStatus(v, t, is, statusOf(is))
 	case is.GetGeneration() >= t.generation:
-		return stand(is)
+		return statusOf(is)
 	}
-	return standing{why: "the cluster does not show yet what was written", unseen: is == nil}
+	return workloadStatus{why: "the cluster does not show yet what was written", unseen: is == nil}
 }
 
-func standDeployment(v *observe.Cache, d *appsv1.Deployment) standing {
-	var s standing
+func deploymentStatus(v *observe.Cache, d *appsv1.Deployment) workloadStatus {
+	var s workloadStatus
 	want := observe.Replicas(d.Spec.Replicas)
 	status := d.Status
 	if status.ObservedGeneration < d.Generation {
@@ -150,12 +150,12 @@ func notCreated(r *appsv1.ReplicaSet) *observe.Trouble {
 	return nil
 }
 
-func standStatefulSet(set *appsv1.StatefulSet) standing {
+func statefulSetStatus(set *appsv1.StatefulSet) workloadStatus {
 	status := set.Status
 	if status.ObservedGeneration < set.Generation {
-		return standing{why: notSeen}
+		return workloadStatus{why: notSeen}
 	}
-	s := standing{owner: set.UID, newest: func(p *corev1.Pod) bool {
+	s := workloadStatus{owner: set.UID, newest: func(p *corev1.Pod) bool {
 		return p.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
 	}}
 	want := observe.Replicas(set.Spec.Replicas)
@@ -184,12 +184,12 @@ func standStatefulSet(set *appsv1.StatefulSet) standing {
 	return s
 }
 
-func standDaemonSet(d *appsv1.DaemonSet) standing {
+func daemonSetStatus(d *appsv1.DaemonSet) workloadStatus {
 	status := d.Status
 	if status.ObservedGeneration < d.Generation {
-		return standing{why: notSeen}
+		return workloadStatus{why: notSeen}
 	}
-	s := standing{owner: d.UID, newest: func(p *corev1.Pod) bool {
+	s := workloadStatus{owner: d.UID, newest: func(p *corev1.Pod) bool {
 		return p.Labels["pod-template-generation"] == d.Annotations[appsv1.DeprecatedTemplateGeneration]
 	}}
 	want := status.DesiredNumberScheduled
@@ -208,8 +208,8 @@ func standDaemonSet(d *appsv1.DaemonSet) standing {
 	return s
 }
 
-func standReplicaSet(r *appsv1.ReplicaSet) standing {
-	s := standing{owner: r.UID, creating: notCreated(r)}
+func replicaSetStatus(r *appsv1.ReplicaSet) workloadStatus {
+	s := workloadStatus{owner: r.UID, creating: notCreated(r)}
 	want := observe.Replicas(r.Spec.Replicas)
 	switch {
 	case r.Status.ObservedGeneration < r.Generation:
@@ -222,9 +222,9 @@ func standReplicaSet(r *appsv1.ReplicaSet) standing {
 	return s
 }
 
-// standJob returns the status of a job, which is ready when it has succeeded.
-func standJob(j *batchv1.Job) standing {
-	s := standing{owner: j.UID}
+// jobStatus returns the status of a job, which is ready when it has succeeded.
+func jobStatus(j *batchv1.Job) workloadStatus {
+	s := workloadStatus{owner: j.UID}
 	for _, c := range j.Status.Conditions {
 		if c.Status != corev1.ConditionTrue {
 			continue
@@ -255,8 +255,8 @@ func standJob(j *batchv1.Job) standing {
 	return s
 }
 
-func standPod(p *corev1.Pod, toEnd bool) standing {
-	s := standing{owner: p.UID}
+func podStatus(p *corev1.Pod, toEnd bool) workloadStatus {
+	s := workloadStatus{owner: p.UID}
 	switch {
 	case p.Status.Phase == corev1.PodSucceeded || observe.PodReady(p) && !toEnd:
 		s.ready = true

@@ -179,9 +179,9 @@ func TestStand(t *testing.T) {
 				put(t, v, test.object)
 			}
 			test.target.namespace, test.target.name = "ns", "api"
-			got := stand(v, test.target)
+			got := workloadStatusOf(v, test.target)
 			if got.ready != (test.why == "" && test.failed == "") || got.why != test.why || got.failed != test.failed || got.late != test.late {
-				t.Errorf("stand = ready %v, why %q, failed %q, late %q; want why %q, failed %q, late %q",
+				t.Errorf("workloadStatusOf = ready %v, why %q, failed %q, late %q; want why %q, failed %q, late %q",
 					got.ready, got.why, got.failed, got.late, test.why, test.failed, test.late)
 			}
 		})

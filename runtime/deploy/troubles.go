@@ -14,7 +14,7 @@ import (
 // and cannot become ready. The controller replaces pods in order and waits for
 // each to be ready, so a pod of a failed revision blocks it forever, even if a
 // good revision follows (kubernetes/kubernetes#67250).
-func (w *wait) unstick(v *observe.Cache, s standing) {
+func (w *wait) unstick(v *observe.Cache, s workloadStatus) {
 	for _, p := range observe.Owned[corev1.Pod](v, "Pod", s.owner) {
 		if s.newest(p) || observe.PodReady(p) || observe.PodTrouble(p) == nil || p.DeletionTimestamp != nil || w.removed[p.UID] {
 			continue
@@ -45,7 +45,7 @@ func (f found) text() string {
 }
 
 // troublesOf returns everything that keeps a workload from becoming ready.
-func (w *wait) troublesOf(v *observe.Cache, s standing, pods []*corev1.Pod) []found {
+func (w *wait) troublesOf(v *observe.Cache, s workloadStatus, pods []*corev1.Pod) []found {
 	var all []found
 	for _, p := range pods {
 		t := observe.PodTrouble(p)
@@ -102,7 +102,7 @@ func (w *wait) worst(all []found, was map[string]time.Time, now time.Time) (wors
 // createTrouble returns why the pods of a workload cannot be created, or nil.
 // ReplicaSets report it in a condition. Other controllers report it only in
 // events, which outlive the problem, so these count only while there is no pod.
-func createTrouble(v *observe.Cache, s standing, pods []*corev1.Pod) *observe.Trouble {
+func createTrouble(v *observe.Cache, s workloadStatus, pods []*corev1.Pod) *observe.Trouble {
 	if s.creating != nil || len(pods) > 0 || s.owner == "" {
 		return s.creating
 	}

@@ -144,7 +144,7 @@ type lookedAt struct {
 // because it may be created.
 func (w *wait) classOf(name string) (*storagev1.StorageClass, error) {
 	known, ok := w.classes[name]
-	if now := time.Now(); !ok || now.Sub(known.at) >= tellEvery {
+	if now := time.Now(); !ok || now.Sub(known.at) >= reportEvery {
 		known.class, known.err = w.class(name)
 		known.at = now
 		w.classes[name] = known

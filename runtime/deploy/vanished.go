@@ -51,33 +51,33 @@ func (c *cluster) exists(ctx context.Context, t target) bool {
 
 const wasDeleted = "it was deleted while it was waited for"
 
-// standDeleted returns the status of a workload that was deleted or is being deleted.
+// deletedStatus returns the status of a workload that was deleted or is being deleted.
 // last and s are its last known state and status, if it was seen.
-func standDeleted(v *observe.Cache, t target, last metav1.Object, s standing) standing {
+func deletedStatus(v *observe.Cache, t target, last metav1.Object, s workloadStatus) workloadStatus {
 	switch is := last.(type) {
 	case *batchv1.Job:
 		want := completions(is)
 		succeeded := max(is.Status.Succeeded, succeededPods(v, is.UID))
 		switch {
 		case s.ready, succeeded >= want:
-			return standing{ready: true}
+			return workloadStatus{ready: true}
 		case s.failed != "":
 			return s
 		case want == 1:
-			return standing{owner: is.UID, failed: wasDeleted + ", and was not seen to succeed"}
+			return workloadStatus{owner: is.UID, failed: wasDeleted + ", and was not seen to succeed"}
 		}
-		return standing{owner: is.UID, failed: fmt.Sprintf("%s, when %d of %d had succeeded", wasDeleted, succeeded, want)}
+		return workloadStatus{owner: is.UID, failed: fmt.Sprintf("%s, when %d of %d had succeeded", wasDeleted, succeeded, want)}
 	case *corev1.Pod:
 		switch {
 		case succeededPod(is):
-			return standing{ready: true}
+			return workloadStatus{ready: true}
 		case s.failed != "":
 			return s
 		case t.toEnd:
-			return standing{owner: is.UID, failed: wasDeleted + ", and was not seen to succeed"}
+			return workloadStatus{owner: is.UID, failed: wasDeleted + ", and was not seen to succeed"}
 		}
 	}
-	return standing{ready: t.mayGo, failed: wasDeleted}
+	return workloadStatus{ready: t.mayGo, failed: wasDeleted}
 }
 
 // succeededPods returns how many pods of a job have succeeded, as far as the cache knows.

@@ -150,7 +150,7 @@ func (o *operation) resume() ([]target, bool, error) {
 		if err != nil {
 			return nil, false, fmt.Errorf("look at %s: %w", shortName(info), err)
 		}
-		if job := asJob(obj); job != nil && standJob(job).failed != "" {
+		if job := asJob(obj); job != nil && jobStatus(job).failed != "" {
 			return nil, false, nil
 		}
 		o.objects.wrote(info, obj)

@@ -132,7 +132,7 @@ func (r *reader) read(t *testing.T) {
 		switch s.lang {
 		case "python":
 			if shown := path.Join(path.Dir(r.page.file), fileName); shown != fileName && exists(shown) {
-				if err := stands(s.text, shown); err != nil {
+				if err := inFile(s.text, shown); err != nil {
 					problem("%v", err)
 				}
 				continue
@@ -149,7 +149,7 @@ func (r *reader) read(t *testing.T) {
 		case "go":
 			if len(s.marks) != 1 {
 				problem("name the file that it stands in: go FILE")
-			} else if err := stands(s.text, s.marks[0]); err != nil {
+			} else if err := inFile(s.text, s.marks[0]); err != nil {
 				problem("%v", err)
 			}
 		case "yaml":
@@ -388,9 +388,9 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// stands returns an error if a file of the module does not contain a snippet, ignoring
+// inFile returns an error if a file of the module does not contain a snippet, ignoring
 // indentation.
-func stands(text, file string) error {
+func inFile(text, file string) error {
 	data, err := os.ReadFile(filepath.Join(moduleRoot, file))
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ var paramFunc = declare("param", "str | int | bool | float", "Declares a paramet
 		}
 		if first, twice := s.params[a.Name]; twice {
 			c.reject(c.Pos(), explain.Errorf("parameter %q is already declared", a.Name), plan.Related{Pos: first, Message: "declared here"})
-			return a.stand(), nil
+			return a.standIn(), nil
 		}
 		v, ok := c.value(a)
 		if c.Valid("name") {
@@ -98,7 +98,7 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	text, given := c.Session.Values[a.Name]
 	if !given {
 		if a.Default == nil || !c.Valid("default") {
-			return a.stand(), !c.Valid("default")
+			return a.standIn(), !c.Valid("default")
 		}
 		if f, ok := a.Default.(starlark.Int); ok && a.Type == "float" {
 			return f.Float(), true
@@ -112,14 +112,14 @@ func (c *Call) value(a *paramArgs) (starlark.Value, bool) {
 	if p != nil {
 		p.Msg = fmt.Sprintf("the value of %q: %s", a.Name, p.Msg)
 		c.reject(c.Pos(), p)
-		return a.stand(), false
+		return a.standIn(), false
 	}
 	return v, true
 }
 
-// stand returns a stand-in of the parameter's type that is likely to be accepted
+// standIn returns a stand-in of the parameter's type that is likely to be accepted
 // anywhere.
-func (a *paramArgs) stand() starlark.Value {
+func (a *paramArgs) standIn() starlark.Value {
 	if len(a.Choices) > 0 {
 		return a.Choices[0]
 	}

@@ -144,8 +144,9 @@ func (r *records) Query(labels map[string]string) ([]*release.Release, error) {
 
 // Create implements [driver.Driver].
 func (r *records) Create(key string, rel *release.Release) error {
-	if r.creating != nil {
-		r.creating(rel)
+	if creating := r.creating; creating != nil {
+		r.creating = nil // the next revision may be a rollback, which is not the one that was rendered
+		creating(rel)
 	}
 	if err := r.Secrets.Create(key, rel); err != nil {
 		if strings.Contains(err.Error(), "Too long") {

@@ -144,11 +144,11 @@ func (c *Call) whole(param string, d *durationArg) plan.Duration {
 	if d == nil {
 		return 0
 	}
-	const maxSeconds = 24 * time.Hour
+	const maxTime = 24 * time.Hour
 	switch t := time.Duration(*d); {
 	case t%time.Second != 0:
 		c.wrong(param, explain.Errorf("%s is not a whole number of seconds", t).WithHint(`Kubernetes counts seconds: write, for example, "1s"`))
-	case t > maxSeconds:
+	case t > maxTime:
 		c.wrong(param, explain.Errorf("%s is more than a day", t))
 	}
 	return plan.Duration(*d)

@@ -41,12 +41,12 @@ func TestGenerateCommands(t *testing.T) {
 func commandReference(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nThis page lists every command of `pipe`, with its flags and examples. It is written by `make generate`.\n\n")
-	b.WriteString("Every flag has a variable: `--wait-lock` is `PIPE_WAIT_LOCK`. A flag goes before its variable, a variable before the\n" +
-		"default. A flag that is repeated has its values in the variable one a line, or, where values hold no commas, with commas between.\n" +
-		"A flag that is given an empty value, a negative number or time, or 0 where that means nothing, is wrong usage, and so is an empty\n" +
-		"argument: `--env \"$ENV\"` never acts on `default` because a variable is not set. Every `PIPE_` variable that is empty counts as not\n" +
-		"set, `PIPE_HOME` among them, and so do `BUILDKIT_HOST` and `KUBECONFIG`; what else a flag refuses, its variable does.\n" +
-		"Colours are left out where `NO_COLOR` is set. State on this machine is in `$PIPE_HOME`.\n\n" +
+	b.WriteString("Every flag has a variable: `--wait-lock` is `PIPE_WAIT_LOCK`. A flag takes precedence over its variable, and a variable over the\n" +
+		"default. The variable of a repeatable flag has one value per line, or values separated by commas if values of the flag never contain commas.\n" +
+		"It is invalid usage to give a flag an empty value, a negative number or time, or 0 where 0 has no meaning, and to give an empty\n" +
+		"argument: `--env \"$ENV\"` never acts on `default` because a variable is not set. An empty `PIPE_` variable, including `PIPE_HOME`,\n" +
+		"counts as not set, and so do an empty `BUILDKIT_HOST` and `KUBECONFIG`. Other values that a flag refuses, its variable refuses, too.\n" +
+		"If `NO_COLOR` is set, output has no colours. State on this machine is in `$PIPE_HOME`.\n\n" +
 		"| exit status | meaning |\n| --- | --- |\n")
 	for _, s := range []struct {
 		status  int
@@ -54,11 +54,11 @@ func commandReference(root *cobra.Command) string {
 	}{
 		{statusDone, "done"},
 		{statusFailed, "the run failed"},
-		{statusChanges, "there is something to do (with `--detailed-exitcode`)"},
-		{statusFile, "the Pipelinefile is wrong"},
+		{statusChanges, "there are changes (with `--detailed-exitcode`)"},
+		{statusFile, "the Pipelinefile has errors"},
 		{statusLocked, "the environment is locked by another run"},
 		{statusTimeout, "timed out"},
-		{statusUsage, "wrong usage"},
+		{statusUsage, "invalid usage"},
 		{statusHangup, "the terminal was closed"},
 		{statusInterrupted, "interrupted, or cancelled from elsewhere"},
 		{statusTerminated, "terminated"},

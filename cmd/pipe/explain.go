@@ -23,19 +23,19 @@ func (a *app) explainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain SERVICE [PIPELINEFILE]",
 		Short: "Explain the configuration of a service",
-		Long: `explain shows for one service where it is declared, why it is in its stage, why it is skipped,
+		Long: `explain shows where a service is declared, why it is in its stage, why it is skipped,
 how its image and its chart are made, which secrets it uses, and which parameters affect it,
 each with its position in the Pipelinefile. It contacts no cluster, so it does not know the
 overrides of an environment.
 
-Which parameters affect a service is found by trying: the file is evaluated again with other
-values of each parameter (its other choices, or a few of its type), and the results are compared.
-An effect that occurs only at a value that was not tried is not found.
+To find out which parameters affect the service, it evaluates the file again with other values of
+each parameter (its other choices, or a few of its type) and compares the results. It misses an
+effect that occurs only with a value that was not tried.
 
-With --image it says instead which inputs make the image that would be built another one than the
-deployed one: files, arguments, the Dockerfile, the target, platforms, secrets by name, images that
-are arguments. It reads the environment and the registry, and builds nothing. What an image was
-built from is noted beside it, file by file for up to 10 000 files.`,
+With --image it shows instead which inputs differ between the deployed image and the one that would
+be built: files, arguments, the Dockerfile, the target, platforms, names of secrets, images that are
+arguments. It reads the environment and the registry, and builds nothing. The inputs of an image
+are recorded beside it in the registry, file by file for up to 10 000 files.`,
 		Example: `  pipe explain api
   pipe explain api --image --env staging
   pipe explain api --env staging --set replicas=2
@@ -62,7 +62,7 @@ built from is noted beside it, file by file for up to 10 000 files.`,
 	eval.add(cmd)
 	part.add(cmd)
 	show.add(cmd)
-	cmd.Flags().BoolVar(&image, "image", false, "say which inputs make its image another one than the deployed one, e.g. pipe explain api --image")
+	cmd.Flags().BoolVar(&image, "image", false, "show which inputs differ between the deployed image and the one that would be built, e.g. pipe explain api --image")
 	return cmd
 }
 

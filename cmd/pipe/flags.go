@@ -73,7 +73,7 @@ func (f *partFlags) add(cmd *cobra.Command) {
 		"build at this `address`, e.g. --buildkit tcp://builder:1234; repeatable, builds are distributed (default: $BUILDKIT_HOST, else the embedded one)")
 	fs.StringVar(&f.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
 	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, which may be encrypted by SOPS or refer to managers, - for standard input, env: or env:PREFIX_ "+
-		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret wins")
+		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret takes precedence")
 	fs.IntVar(&f.keepRuns, "keep-runs", 50, "keep the records of this `number` of runs of the environment, e.g. --keep-runs 200")
 	f.addCluster(cmd)
 }
@@ -140,7 +140,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 func (f *runFlags) addDeploy(cmd *cobra.Command) {
 	f.onFailure = string(runtime.Rollback)
 	outcomes := []string{string(runtime.Rollback), string(runtime.Keep)}
-	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "what to do with a release whose upgrade failed, as `what`, e.g. --on-failure keep: "+list(outcomes))
+	choice(cmd, &f.onFailure, "on-failure", "", outcomes, "`what` to do with a release whose upgrade failed, e.g. --on-failure keep: "+list(outcomes))
 	f.addPrune(cmd)
 	f.addForce(cmd)
 	f.addAdopt(cmd)
@@ -157,7 +157,7 @@ func (f *runFlags) addPrune(cmd *cobra.Command) {
 // addWay adds the flags of every run.
 func (f *runFlags) addWay(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure continue within the stage, but not with the next, e.g. pipe run --keep-going")
+	fs.BoolVar(&f.keepGoing, "keep-going", false, "after a failure, continue within the stage, but not with the next stage, e.g. pipe run --keep-going")
 	fs.BoolVar(&f.waitLock, "wait-lock", false, "wait while another run holds the environment, e.g. pipe run --wait-lock")
 	fs.BoolVar(&f.supersede, "supersede", false, "with --wait-lock: supersede other waiting runs, which then end, e.g. pipe run --wait-lock --supersede")
 	fs.DurationVar(&f.timeout, "timeout", 0, "end the run after this `time`, e.g. --timeout 30m (default: 0, no limit)")

@@ -19,8 +19,8 @@ func (a *app) gcCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Delete expired environments",
-		Long: `gc deletes the environments whose time to live is over, of all pipelines. Each run does
-the same in passing; gc is for clusters without runs for days. Environments that a run
+		Long: `gc deletes the environments of all pipelines whose time to live has expired. Each run does
+this, too; gc is for clusters in which nothing runs for days. Environments that a run
 holds are left for the next time.`,
 		Example: `  pipe gc
   pipe gc --context staging -o json`,

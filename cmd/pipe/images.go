@@ -48,11 +48,12 @@ func (a *app) imagesCmd() *cobra.Command {
 		Use:   "images",
 		Short: "List the images in the registry",
 		Long: `images lists the images that are kept in the registry of the pipelines: the images of services
-and mirrored ones, with their size, their age, and the environments that need them. Needed are the
-images of running and stopped workloads, those that an environment was deployed with, and those of
-its recorded runs (--keep-runs); asked are the cluster of the context and those of --also-context.
+and mirrored ones, with their size, their age, and the environments that need them. An image is
+needed if a running or stopped workload uses it, if an environment was deployed with it, or if a
+recorded run of the environment used it (--keep-runs). The clusters that are asked are that of the
+context and those of --also-context.
 
-Layers that images share are counted for each of them.`,
+The size of an image includes the layers that it shares with others.`,
 		Example: `  pipe images
   pipe images --registry registry.example.com/shop --also-context prod
   pipe images -o json | jq -r '.images[] | select(.kept == null) | .digest'`,
@@ -90,11 +91,11 @@ func (a *app) imagesPruneCmd() *cobra.Command {
 		Short: "Remove images that nothing needs",
 		Long: `prune removes the images from the registry that no workload, no environment and no recorded run
 needs, and that are older than --older-than, with their signatures. The embedded registry then frees
-their disk space; others do so in their own time. Runs may work meanwhile: prune waits for those
-that may have found an image which it removes.
+their disk space; others do so in their own time. Runs can continue meanwhile: prune waits for those
+that may have found an image that it removes.
 
-Only images that pipe has built or copied itself are removed, and none that has another tag. Those
-that a version of pipe before this rule has written are kept.
+Only images that pipe itself has built or copied are removed, and only if they have no other tag.
+Images written by versions of pipe that did not have this command are kept.
 
 A registry knows the clusters that use it. If one of them is not asked, nothing is removed: name its
 context with --also-context, or, if the cluster no longer exists, --forget its ID.

@@ -24,9 +24,10 @@ func (a *app) lintCmd() *cobra.Command {
 		Short: "Find valid but questionable code",
 		Long: `lint checks a Pipelinefile, the modules of the workspace that it loads, the resulting plan,
 and the Dockerfiles of its builds: unused names, moving tags, charts without a version,
-hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, uses a placeholder for each parameter without a value, and needs no network.
-Of a test file, *_test.star, it checks only the source. In a directory it checks everything: each Pipelinefile
-with its modules, and the source of each module that none of them loads.
+hosts of later stages. docs/lint.md lists the rules. It evaluates for --env, uses a placeholder
+for each parameter without a value, and needs no network. In a test file, *_test.star, it checks
+only the source. In a directory it checks each Pipelinefile with its modules, and the source of
+each module that none of them loads.
 
 The exit status is 0 without findings, 1 with findings, 3 if the file is invalid. A finding
 is silenced on its line: # lint: ignore RULE: reason`,

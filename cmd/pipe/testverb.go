@@ -32,17 +32,17 @@ func (a *app) testCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [FILE|DIR…]",
 		Short: "Run the tests of pipelines that are written in their own language",
-		Long: `test runs the tests in files *_test.star: their functions test_*, each in an evaluation of its
-own, several at a time. A test evaluates Pipelinefiles with plan(), for environments and
-with parameters, and looks at the plans; it asks no network and no cluster. A directory stands for
-every file *_test.star below it. Without arguments it is the directory of the nearest
-Pipelinefile, or this one. docs/howto/tests.md tells how tests are written.
+		Long: `test runs the functions test_* in files *_test.star, each in an evaluation of its own, several
+at a time. A test evaluates Pipelinefiles with plan(), for environments and
+with parameters, and checks the plans; it uses no network and no cluster. A directory means
+every file *_test.star below it. Without arguments test uses the directory of the nearest
+Pipelinefile, or the current directory. docs/howto/tests.md describes how to write tests.
 
-The exit status is 0 if all tests hold, 1 if one does not, 3 if a file of tests is wrong itself.
+The exit status is 0 if all tests pass, 1 if a test fails, 3 if a test file itself has errors.
 
-With --watch it stays. When something changes that a file of tests, or what its tests
-evaluate, has read, the tests of that file are run again; so are those of files that are
-new. Ctrl-C ends it. -o json writes a line each time, about the files whose tests were run.`,
+With --watch it keeps running. When a file changes that a test file, or a Pipelinefile that its
+tests evaluate, has read, the tests of that test file are run again, as are those of new test
+files. Ctrl-C ends it. -o json writes one line each time, for the files whose tests were run.`,
 		Example: `  pipe test
   pipe test shop_test.star --run 'production|staging' -v
   pipe test --update              # write the files that golden() compares with
@@ -71,8 +71,8 @@ new. Ctrl-C ends it. -o json writes a line each time, about the files whose test
 	fs.StringVar(&flags.run, "run", "", "only tests whose name matches this `expression`, e.g. --run staging")
 	fs.BoolVar(&flags.update, "update", false, "write the files that golden() compares with, where they differ, e.g. pipe test --update")
 	fs.IntVar(&flags.jobs, "jobs", 0, "run this `number` of tests at a time, e.g. --jobs 1 (default: the number of processors)")
-	fs.StringVar(&flags.junit, "junit", "", "write a report in JUnit's form to this `file`, for CI, e.g. --junit tests.xml")
-	fs.BoolVarP(&flags.all, "verbose", "v", false, "show the tests that hold, too, and what they print, e.g. pipe test -v")
+	fs.StringVar(&flags.junit, "junit", "", "write a JUnit report to this `file`, for CI, e.g. --junit tests.xml")
+	fs.BoolVarP(&flags.all, "verbose", "v", false, "show the tests that pass, too, and what they print, e.g. pipe test -v")
 	addOnChange(cmd, &flags.again, "run the tests")
 	flags.show.add(cmd)
 	return cmd

@@ -239,6 +239,9 @@ func TestImageWithoutSignatures(t *testing.T) {
 			"HEAD /v2/redis/manifests/7", "GET /v2/redis/manifests/" + string(digest),
 			"GET /v2/redis/tags/list", "GET /v2/redis/referrers/" + string(digest),
 		}
+		if len(got) == len(want) {
+			slices.Sort(got[1:3]) // these are made concurrently
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("requests = %q, want %q", got, want)
 		}

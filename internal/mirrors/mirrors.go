@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -79,12 +80,32 @@ func Endpoint(host string) string {
 	return host
 }
 
+// IsLoopback reports whether a host, with its port if any, is this machine: its registry is
+// read without TLS.
+func IsLoopback(host string) bool {
+	alone, _, err := net.SplitHostPort(host)
+	if err != nil {
+		alone = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(alone)
+	return alone == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // An Error is a mistake in a file.
 type Error struct {
 	File      string
 	Line, Col int
 	Message   string
 	Hint      string // what to write instead
+}
+
+// Next returns what to do about an error of Read.
+func Next(err error) string {
+	var wrong *Error
+	if errors.As(err, &wrong) {
+		return wrong.Hint
+	}
+	return "make the file readable, or remove it"
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Message) }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/mirrors"
@@ -73,13 +71,8 @@ func hostsFile(r mirrors.Registry) []byte {
 
 // nodeURL returns the URL of a place, without TLS on loopback.
 func nodeURL(p mirrors.Place) string {
-	host := mirrors.Endpoint(p.Host)
-	alone, _, err := net.SplitHostPort(host)
-	if err != nil {
-		alone = strings.Trim(host, "[]")
-	}
-	scheme := "https"
-	if ip := net.ParseIP(alone); alone == "localhost" || ip != nil && ip.IsLoopback() {
+	host, scheme := mirrors.Endpoint(p.Host), "https"
+	if mirrors.IsLoopback(host) {
 		scheme = "http"
 	}
 	if p.Path == "" {

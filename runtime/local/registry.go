@@ -69,12 +69,7 @@ func (o Options) checkRegistries() error {
 	if err == nil {
 		return nil
 	}
-	next := "make it readable, or remove it"
-	var wrong *mirrors.Error
-	if errors.As(err, &wrong) {
-		next = wrong.Hint
-	}
-	return &UnavailableError{"registry", err, next, nil}
+	return &UnavailableError{"registry", err, mirrors.Next(err), nil}
 }
 
 // password returns the credentials for pushing to the embedded registry. It is called

@@ -160,7 +160,7 @@ func unanswered(host string, err error) string {
 		return fmt.Sprintf("registry %s cannot be reached: connection refused: check that it is running, and its address", host)
 	case errors.As(err, &stalled), errors.As(err, &out) && out.Timeout():
 		return fmt.Sprintf("registry %s does not respond: check the network and its address", host)
-	case isCut(err):
+	case isCut(err), errors.Is(err, net.ErrClosed):
 		return fmt.Sprintf("registry %s ends its connections too early: try again, or ask its operator", host)
 	case errors.As(err, &op):
 		return fmt.Sprintf("registry %s cannot be reached: %v: check the network and its address", host, op.Err)
@@ -170,7 +170,7 @@ func unanswered(host string, err error) string {
 
 // isCut reports whether a connection ended in the middle of a request or an answer.
 func isCut(err error) bool {
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // sentence describes err for an event: briefly, without URL and credentials.

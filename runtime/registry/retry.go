@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -105,8 +103,7 @@ func isTransient(err error) bool {
 	}
 	var stalled *stallError // may be in an error that is not a timeout
 	var net net.Error
-	return errors.As(err, &stalled) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.As(err, &net) && net.Timeout()
+	return errors.As(err, &stalled) || isCut(err) || errors.As(err, &net) && net.Timeout()
 }
 
 // isUnreachable reports whether a registry cannot be used now, for reasons that do not depend

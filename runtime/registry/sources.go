@@ -82,11 +82,7 @@ func (e *configError) Unwrap() error { return e.error }
 
 // Advice says what to write instead.
 func (e *configError) Advice() runtime.Advice {
-	var wrong *mirrors.Error
-	if errors.As(e.error, &wrong) {
-		return runtime.Advice{Do: wrong.Hint}
-	}
-	return runtime.Advice{Do: "make the file readable, or remove it"}
+	return runtime.Advice{Do: mirrors.Next(e.error)}
 }
 
 // An afterOthers is the error of the last place where an image was looked up.

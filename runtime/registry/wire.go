@@ -2,14 +2,14 @@ package registry
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/internal/mirrors"
 )
 
 // A wire sends requests to registries. It makes sure that TLS is omitted only for hosts that
@@ -43,15 +43,7 @@ var errNeedTLS = errors.New("not talked to without TLS")
 
 // plain reports whether a host, with its port if any, is accessed without TLS.
 func (w *wire) plain(host string) bool {
-	if slices.Contains(w.plainHTTP, host) {
-		return true
-	}
-	alone, _, err := net.SplitHostPort(host)
-	if err != nil {
-		alone = strings.Trim(host, "[]")
-	}
-	ip := net.ParseIP(alone)
-	return alone == "localhost" || ip != nil && ip.IsLoopback()
+	return slices.Contains(w.plainHTTP, host) || mirrors.IsLoopback(host)
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -105,7 +97,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 // send sends a request when the registry accepts one, and waits for the answer as long as
 // something is transferred.
 func (w *wire) send(r *http.Request) (*http.Response, error) {
-	leave, err := w.gate(r.URL.Host).enter(r.Context(), r.URL.Host)
+	at := w.gate(r.URL.Host)
+	leave, err := at.enter(r.Context(), r.URL.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +109,7 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPatch {
 		// An upload may take hours, for which the others do not wait.
 		leave(nil)
-		leave = func(answer *http.Response) { w.gate(r.URL.Host).note(answer) }
+		leave = func(answer *http.Response) { at.note(answer) }
 	}
 	answer, err := patiently(w.inner, r, wait)
 	leave(answer)

@@ -161,12 +161,9 @@ func registry(ctx context.Context, o Options) Finding {
 func elsewhere(ctx context.Context, o Options) Finding {
 	file := mirrors.File(o.Local.Home)
 	config, err := mirrors.Read(file)
-	var wrong *mirrors.Error
 	switch {
-	case errors.As(err, &wrong):
-		return Finding{State: Failed, Text: err.Error(), Next: wrong.Hint}
 	case err != nil:
-		return failed(err, "make it readable, or remove it")
+		return failed(err, mirrors.Next(err))
 	case len(config.Registries) == 0:
 		return Finding{State: OK, Text: "no registry is read from elsewhere, which " + file + " could say"}
 	}

@@ -367,6 +367,11 @@ func ExampleDigest_Valid() {
 	// Output: true false
 }
 
+func ExampleIsTag() {
+	fmt.Println(plan.IsTag("1.27-alpine"), plan.IsTag("-1"), plan.IsTag("a b"))
+	// Output: true false false
+}
+
 func ExampleDigestOf() {
 	fmt.Println(plan.DigestOf([]byte("FROM scratch"))[:14])
 	// Output: sha256:67c4282

@@ -276,6 +276,13 @@ func (d Digest) Valid() bool {
 	return ok && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
 }
 
+// IsTag reports whether s is the tag of an image in the syntax of OCI registries: at most 128
+// letters, digits, "_", "." and "-", of which the last two cannot be the first.
+func IsTag(s string) bool {
+	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+	return s != "" && len(s) <= 128 && s[0] != '.' && s[0] != '-' && strings.Trim(s, characters) == ""
+}
+
 // DigestOf returns the digest of data.
 func DigestOf(data []byte) Digest {
 	sum := sha256.Sum256(data)

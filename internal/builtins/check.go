@@ -67,7 +67,7 @@ func isExponent(suffix string) bool {
 	if digits != "" && (digits[0] == '+' || digits[0] == '-') {
 		digits = digits[1:]
 	}
-	return isDecimal(digits, 3)
+	return explain.IsDecimal(digits, 3)
 }
 
 // cutQuantity returns the number and the suffix of a Kubernetes quantity. A quantity has

@@ -44,7 +44,7 @@ var databaseFunc = declare("database", "service",
 			c.wrong("engine", explain.Errorf("unknown engine %q", explain.Clip(a.Engine)).
 				Near(a.Engine, all, "known are "+strings.Join(names, ", ")+"; any other needs image="))
 		}
-		if c.Valid("version") && !refTag.fits(a.Version) {
+		if c.Valid("version") && !plan.IsTag(a.Version) {
 			c.wrong("version", explain.Errorf("%q is not a valid version", explain.Clip(a.Version)))
 		}
 		c.wrong("storage", checkMemory(a.Storage, "10Gi"))

@@ -73,7 +73,7 @@ func (c *Call) databaseAccess(a *databaseAccess, e chartspec.Engine) plan.Databa
 func checkDatabaseName(e chartspec.Engine, name string) *explain.Error {
 	redis := e.Scheme == "redis"
 	switch {
-	case redis && !isDecimal(name, 4):
+	case redis && !explain.IsDecimal(name, 4):
 		return explain.Errorf("%q is not a database of redis", explain.Clip(name)).WithHint(`redis numbers its databases: write, for example, "0"`)
 	case !redis && !databaseName.fits(name):
 		return explain.Errorf("%q is not a valid name of a database: want letters, digits, '_' and '-'", explain.Clip(name))

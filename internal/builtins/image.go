@@ -77,7 +77,7 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 // distribution project defines it.
 func isDomain(s string) bool {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
-		if !isDecimal(s[i+1:], 5) {
+		if !explain.IsDecimal(s[i+1:], 5) {
 			return false
 		}
 		s = s[:i]
@@ -150,7 +150,7 @@ func checkImage(ref string) *explain.Error {
 		return bad("%q: %q is not a valid digest", explain.Clip(ref), explain.Clip(digest))
 	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		if !refTag.fits(name[i+1:]) {
+		if !plan.IsTag(name[i+1:]) {
 			return bad("%q: %q is not a valid tag", explain.Clip(ref), explain.Clip(name[i+1:]))
 		}
 		name = name[:i]

@@ -82,8 +82,8 @@ type kustomizeWalk struct {
 	within []string // the directories from the first one to that which is walked now
 }
 
-// kustomizationNames are the names of the file of a kustomization.
-var kustomizationNames = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
+// KustomizationNames are the names of the file of a kustomization.
+var KustomizationNames = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
 // The fields of a kustomization without paths, and those that are refused.
 var (
@@ -119,7 +119,7 @@ func (w *kustomizeWalk) dir(dir string) (namespace string, err error) {
 	defer func() { w.within = w.within[:len(w.within)-1] }()
 	files := w.call.Session.Files
 	name := ""
-	for _, n := range kustomizationNames {
+	for _, n := range KustomizationNames {
 		at := path.Join(dir, n)
 		switch {
 		case !files.isFile(at):

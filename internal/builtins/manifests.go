@@ -189,7 +189,7 @@ func (c *Call) notManifests(name, dir string) *explain.Error {
 	if c.Session.Files.isFile(path.Join(dir, "Chart.yaml")) {
 		return p.WithHint("it has a chart: write helm(name, chart = chart(%q))", name)
 	}
-	for _, n := range kustomizationNames {
+	for _, n := range KustomizationNames {
 		if c.Session.Files.isFile(path.Join(dir, n)) {
 			return p.WithHint("it has a kustomization: write kustomize(%q)", name)
 		}
@@ -237,7 +237,7 @@ func (c *Call) wrongDocument(file string, err error) *explain.Error {
 		return p
 	}
 	switch base := path.Base(file); {
-	case slices.Contains(kustomizationNames, base):
+	case slices.Contains(KustomizationNames, base):
 		p.Hint = "it is a kustomization: write kustomize(), or leave it out with exclude= of glob()"
 	case base == "values.yaml" || base == "Chart.yaml":
 		p.Hint = "it belongs to a chart: write helm(name, chart = chart(…))"

@@ -1,7 +1,5 @@
 package builtins
 
-import "strings"
-
 // A spelling is a syntax of names, given as sets of characters. Every service has a dozen
 // names to check, and a regular expression takes as long for one of them as everything
 // else that a builtin does with it.
@@ -49,7 +47,6 @@ var (
 	secretName  = spelling{first: letters, middle: labelWord.middle, last: letters, most: 253}
 	envName     = spelling{first: charsOf("az", "AZ", "--", "..", "__"), middle: labelWord.middle, last: labelWord.middle}
 	hostname    = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", ".."), last: letters}
-	refTag      = spelling{first: charsOf("az", "AZ", "09", "__"), middle: labelWord.middle, last: labelWord.middle, most: 128}
 
 	databaseName = all(charsOf("az", "AZ", "__"), charsOf("az", "AZ", "09", "__", "--"), 63)
 	urlScheme    = all(charsOf("az"), charsOf("az", "09", "++", "..", "--"), 41)
@@ -64,9 +61,4 @@ var (
 // all returns the spelling of names whose characters after the first are those of rest.
 func all(first, rest chars, most int) spelling {
 	return spelling{first: first, middle: rest, last: rest, most: most}
-}
-
-// isDecimal reports whether s is a number of at most that many decimal digits.
-func isDecimal(s string, most int) bool {
-	return s != "" && len(s) <= most && strings.Trim(s, "0123456789") == ""
 }

@@ -39,8 +39,8 @@ func isHostByte(c byte) bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// isDecimal reports whether text is a decimal number of at most that many digits.
-func isDecimal(text string, most int) bool { return len(text) <= most && consists(text, isDigit) }
+// IsDecimal reports whether text is a decimal number of at most that many digits.
+func IsDecimal(text string, most int) bool { return len(text) <= most && consists(text, isDigit) }
 
 // consists reports whether text is not empty and consists of such bytes.
 func consists(text string, of func(byte) bool) bool {
@@ -82,9 +82,9 @@ func Meant(typ, text string) string {
 		return publishes(text)
 	case typ == "volume" && strings.HasPrefix(text, "/"):
 		return fmt.Sprintf(`write volume(%q, size = "10Gi")`, text)
-	case typ == "int" && isDecimal(text, 9):
+	case typ == "int" && IsDecimal(text, 9):
 		return "write " + text + " without quotes"
-	case typ == "port" && isDecimal(text, 9):
+	case typ == "port" && IsDecimal(text, 9):
 		return "write " + text + " without quotes"
 	}
 	return ""
@@ -103,7 +103,7 @@ func publishes(text string) string {
 	if len(parts) > 1 {
 		host = parts[len(parts)-2]
 	}
-	if len(parts) > 3 || !isDecimal(container, 5) || host != "" && !isDecimal(host, 5) ||
+	if len(parts) > 3 || !IsDecimal(container, 5) || host != "" && !IsDecimal(host, 5) ||
 		len(parts) == 3 && (len(parts[0]) < 7 || len(parts[0]) > 15 || strings.Trim(parts[0], "0123456789.") != "") {
 		return ""
 	}

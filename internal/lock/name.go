@@ -90,8 +90,6 @@ func spelt(s, first, more string) bool {
 
 func isUser(s string) bool { return spelt(s, "_", "_.-") }
 
-func isTag(s string) bool { return spelt(s, "_", "_.-") && len(s) <= 128 }
-
 func isGitRef(s string) bool { return spelt(s, "_", "_.-+/") }
 
 // isGitPath reports whether s is the path of a git repository.
@@ -169,7 +167,7 @@ func (m *Module) parseImage(name, rest string) error {
 		return fmt.Errorf("%q is not a valid repository name", m.Repository)
 	case byDigest && !plan.Digest(m.Ref).Valid():
 		return fmt.Errorf("%q is not a valid digest: want sha256:… with 64 digits", m.Ref)
-	case byTag && !isTag(m.Ref):
+	case byTag && !plan.IsTag(m.Ref):
 		return fmt.Errorf("%q is not a valid tag", m.Ref)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -224,7 +225,7 @@ func (r *Registry) roster() (name.Repository, error) {
 // noted already: then it makes one request. A run calls it before it looks for images, so that
 // who prunes the registry elsewhere knows of the cluster.
 func (r *Registry) Join(ctx context.Context, c Cluster) error {
-	if !isTag(c.ID) {
+	if !plan.IsTag(c.ID) {
 		return fmt.Errorf("%q does not identify a cluster", c.ID)
 	}
 	repo, err := r.roster()

@@ -122,17 +122,11 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// isTag reports whether s is a valid tag.
-func isTag(s string) bool {
-	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-	return s != "" && len(s) <= 128 && s[0] != '.' && s[0] != '-' && strings.Trim(s, characters) == ""
-}
-
 // Ref implements [runtime.Registry]. The tag is the identity without the name of its
 // algorithm, because registries give "sha256-…" another meaning.
 func (r *Registry) Ref(service string, identity plan.Digest) string {
 	_, tag, ok := strings.Cut(string(identity), ":")
-	if !ok || !isTag(tag) {
+	if !ok || !plan.IsTag(tag) {
 		_, tag, _ = strings.Cut(string(plan.DigestOf([]byte(identity))), ":")
 	}
 	return r.prefix + "/" + service + ":" + tag

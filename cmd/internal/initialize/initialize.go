@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/builtins"
 )
 
 // Options select the input.
@@ -158,7 +160,7 @@ func (f *files) find() ([]string, error) {
 // reader detects the type of a source from its content.
 func (f *files) reader(from string) (func(context.Context, *files, string, string, *project) error, error) {
 	if f.isDir(from) {
-		if from != "." && (f.hasManifests(from) || slices.ContainsFunc(kustomizationNames, func(name string) bool { return f.isFile(path.Join(from, name)) })) {
+		if from != "." && (f.hasManifests(from) || slices.ContainsFunc(builtins.KustomizationNames, func(name string) bool { return f.isFile(path.Join(from, name)) })) {
 			return readManifests, nil
 		}
 		for _, name := range slices.Concat(composeNames, helmfileNames) {
@@ -174,7 +176,7 @@ func (f *files) reader(from string) (func(context.Context, *files, string, strin
 	if path.Base(from) == "Tiltfile" {
 		return nil, unread(from, "Tilt", "from-tilt")
 	}
-	if slices.Contains(kustomizationNames, path.Base(from)) {
+	if slices.Contains(builtins.KustomizationNames, path.Base(from)) {
 		return nil, fmt.Errorf("%s is the file of a kustomization; name its directory: --from %s", from, path.Dir(from))
 	}
 	data, err := f.text(from)

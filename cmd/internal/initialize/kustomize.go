@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -30,18 +31,16 @@ type generated struct {
 	data   map[string]string
 }
 
-var kustomizationNames = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
-
 // listing are the fields that only list objects, or that have no effect here.
 var listing = []string{"apiVersion", "kind", "metadata", "resources", "sortOptions", "namespace", "labels", "commonLabels", "generatorOptions", "configMapGenerator", "secretGenerator"}
 
 // kustomization reads the kustomization of a directory. It returns nil if there is none.
 func (f *files) kustomization(dir string) (*kustomization, error) {
-	i := slices.IndexFunc(kustomizationNames, func(name string) bool { return f.isFile(path.Join(dir, name)) })
+	i := slices.IndexFunc(builtins.KustomizationNames, func(name string) bool { return f.isFile(path.Join(dir, name)) })
 	if i < 0 {
 		return nil, nil
 	}
-	name := path.Join(dir, kustomizationNames[i])
+	name := path.Join(dir, builtins.KustomizationNames[i])
 	data, err := f.text(name)
 	if err != nil {
 		return nil, err
@@ -161,7 +160,7 @@ func (c *cluster) withoutOverlays(names []string) ([]string, error) {
 		}
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
-		return patches[name] || overlay(name) || slices.Contains(kustomizationNames, path.Base(name))
+		return patches[name] || overlay(name) || slices.Contains(builtins.KustomizationNames, path.Base(name))
 	})
 	slices.Sort(overlays)
 	if len(overlays) > 0 {

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -73,15 +72,7 @@ func Causes(failed []ServiceRecord) []Cause {
 		parts = append(parts, apart(f)...)
 	}
 	for _, f := range parts {
-		text := f.Error
-		var common *CommonError
-		var images *ImagesError
-		switch {
-		case errors.As(f.Err, &common):
-			text = common.Text
-		case errors.As(f.Err, &images):
-			text = causeOf(images.Images[0].Err)
-		}
+		text := causeOf(f.Err, f.Error)
 		i, known := at[text]
 		if !known {
 			i = len(causes)

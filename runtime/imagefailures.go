@@ -32,7 +32,7 @@ func (e *ImagesError) sentence() string {
 	if len(e.Images) == 1 {
 		return e.Images[0].text()
 	}
-	text := causeOf(e.Images[0].Err)
+	text := causeOf(e, "")
 	for i, im := range e.Images {
 		if im.Ref != "" {
 			text += [...]string{": ", ", "}[min(i, 1)] + im.Ref
@@ -65,7 +65,7 @@ func (e *ImagesError) byCause() []*ImagesError {
 	var causes []*ImagesError
 	at := make(map[string]int)
 	for _, im := range e.Images {
-		text := causeOf(im.Err)
+		text := causeOf(im.Err, im.Err.Error())
 		i, known := at[text]
 		if !known {
 			i = len(causes)
@@ -77,13 +77,18 @@ func (e *ImagesError) byCause() []*ImagesError {
 	return causes
 }
 
-// causeOf returns the text that errors of the same cause share.
-func causeOf(err error) string {
+// causeOf returns the text that errors of the same cause share: that of a [CommonError], or
+// that of the first image of an [ImagesError]. Without either it is text.
+func causeOf(err error, text string) string {
 	var common *CommonError
-	if errors.As(err, &common) {
+	var images *ImagesError
+	switch {
+	case errors.As(err, &common):
 		return common.Text
+	case errors.As(err, &images):
+		return images.Images[0].Err.Error()
 	}
-	return err.Error()
+	return text
 }
 
 // apart returns a record of a failed service for each cause that it has: its images may have

@@ -344,11 +344,7 @@ func (r *run) tagged() map[string][]plan.Diagnostic {
 		if im.unasked == nil {
 			continue
 		}
-		text := im.unasked.Error()
-		var common *CommonError
-		if errors.As(im.unasked, &common) {
-			text = common.Text
-		}
+		text := causeOf(im.unasked, im.unasked.Error())
 		i := slices.IndexFunc(causes, func(c *cause) bool { return c.text == text })
 		if i < 0 {
 			i = len(causes)

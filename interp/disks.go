@@ -43,31 +43,31 @@ func (e *evaluation) disks(services []*builtins.Service) {
 				})
 			}
 			first, used := users[m.Claim]
-			switch {
-			case !used:
+			if !used {
 				users[m.Claim] = user{s, m}
-			case first.Disk != m.Disk:
-				e.session.Report(plan.Diagnostic{
-					Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack,
-					Message: fmt.Sprintf("the claim %s is a disk(), which pipe creates, and an existing_volume()", m.Claim),
-					Hint:    "mount the disk in both places, or give it another name",
-					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
-				})
-			case first.service != s && m.Access == plan.ReadWriteOncePod:
-				e.session.Report(plan.Diagnostic{
-					Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack,
-					Message: fmt.Sprintf("%s and %s mount %s, which only one pod can mount: it is ReadWriteOncePod", first.service.Plan.Name, s.Plan.Name, m.Claim),
-					Hint:    `write access = "ReadWriteMany" if its storage class has that`,
-					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
-				})
-			case first.service != s && !m.Access.Shared():
-				e.session.Report(plan.Diagnostic{
-					Severity: plan.SeverityWarning, Pos: m.Pos, Stack: s.Stack, Rule: "shared-disk",
-					Message: fmt.Sprintf("%s and %s mount %s, which only the pods of one node can mount: a pod on another node waits for it", first.service.Plan.Name, s.Plan.Name, m.Claim),
-					Hint:    `write access = "ReadWriteMany" if its storage class has that, or keep the pods on one node`,
-					Related: []plan.Related{{Pos: first.Pos, Message: first.service.Plan.Name + " mounts it here"}},
-				})
+				continue
 			}
+			name := first.service.Plan.Name
+			d := plan.Diagnostic{
+				Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack, Related: []plan.Related{{Pos: first.Pos, Message: name + " mounts it here"}},
+			}
+			switch {
+			case first.Disk != m.Disk:
+				d.Message = fmt.Sprintf("the claim %s is a disk(), which pipe creates, and an existing_volume()", m.Claim)
+				d.Hint = "mount the disk in both places, or give it another name"
+			case first.service == s:
+				continue
+			case m.Access == plan.ReadWriteOncePod:
+				d.Message = fmt.Sprintf("%s and %s mount %s, which only one pod can mount: it is ReadWriteOncePod", name, s.Plan.Name, m.Claim)
+				d.Hint = `write access = "ReadWriteMany" if its storage class has that`
+			case !m.Access.Shared():
+				d.Severity, d.Rule = plan.SeverityWarning, "shared-disk"
+				d.Message = fmt.Sprintf("%s and %s mount %s, which only the pods of one node can mount: a pod on another node waits for it", name, s.Plan.Name, m.Claim)
+				d.Hint = `write access = "ReadWriteMany" if its storage class has that, or keep the pods on one node`
+			default:
+				continue
+			}
+			e.session.Report(d)
 		}
 	}
 }

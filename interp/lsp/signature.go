@@ -26,7 +26,7 @@ type param struct {
 	def        string // Starlark source; empty: none
 	help       string
 	choices    []string
-	path       string // what a path relative to the file leads to: "file" or "directory"; empty: it is no path
+	path       string // what a path relative to the file leads to: "file" or "directory"; empty: it is not a path
 	keyword    bool
 	variadic   bool
 	required   bool

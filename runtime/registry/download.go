@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -25,8 +26,12 @@ const worthwhile = 1 << 20
 
 // A download reads a blob of another registry, from an offset to the end. When the connection
 // ends, it continues where it was. It fails with an *upstreamError.
+//
+// It is the body of a request, which a transport may go on reading, and then closes, after it
+// has returned an answer that came early. So what it has read is safe only after end.
 type download struct {
 	ctx      context.Context
+	cancel   context.CancelCauseFunc
 	registry *Registry
 	emit     runtime.Emit
 	what     string // is being done, for events
@@ -34,6 +39,7 @@ type download struct {
 	size     int64
 	progress func(at int64)
 
+	mu    sync.Mutex // over the rest
 	at    int64
 	hash  hash.Hash // nil: it did not begin at 0
 	body  io.ReadCloser
@@ -47,8 +53,9 @@ type download struct {
 
 // download returns a reader of a blob from an offset.
 func (c *copier) download(ctx context.Context, what string, desc v1.Descriptor, at int64) *download {
+	ctx, cancel := context.WithCancelCause(ctx)
 	d := &download{
-		ctx: ctx, registry: c.registry, emit: c.emit, what: what, from: c.from.Digest(desc.Digest.String()), size: desc.Size, at: at, cutAt: at,
+		ctx: ctx, cancel: cancel, registry: c.registry, emit: c.emit, what: what, from: c.from.Digest(desc.Digest.String()), size: desc.Size, at: at, cutAt: at,
 		progress: func(at int64) { c.transfer.set(desc.Digest, at) },
 	}
 	if at == 0 && desc.Digest.Algorithm == "sha256" {
@@ -60,10 +67,15 @@ func (c *copier) download(ctx context.Context, what string, desc v1.Descriptor, 
 // Read implements [io.Reader]. The last bytes are returned only if the content is what the
 // digest says, so that no one receives all of another content.
 func (d *download) Read(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.err != nil {
 		return 0, d.err
 	}
 	n, err := d.read(p)
+	if err != nil && errors.Is(context.Cause(d.ctx), errClosed) {
+		return 0, errClosed
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		n, err = 0, &upstreamError{ref: d.from, err: err, final: !isMixed(err)}
 	}
@@ -101,7 +113,7 @@ func (d *download) read(p []byte) (int, error) {
 
 // interrupted waits after an interruption, or returns its reason if there were too many.
 func (d *download) interrupted(why error) error {
-	_ = d.Close()
+	_ = d.body.Close()
 	d.body, d.cut = nil, true
 	if errors.Is(why, io.EOF) {
 		why = io.ErrUnexpectedEOF
@@ -165,12 +177,32 @@ func (d *download) open() error {
 	})
 }
 
-// Close implements [io.Closer].
+// errClosed is why a download that is closed ends. It is no failure.
+var errClosed = errors.New("the download is closed")
+
+// Close implements [io.Closer]. It waits until no Read is running.
 func (d *download) Close() error {
-	if d.body == nil {
+	_ = d.end()
+	return nil
+}
+
+// end ends the reading, and returns why it had failed before.
+func (d *download) end() error {
+	d.cancel(errClosed)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.body != nil {
+		_ = d.body.Close()
+		d.body = nil
+	}
+	if d.err == nil {
+		d.err = errClosed
 		return nil
 	}
-	return d.body.Close()
+	if errors.Is(d.err, io.EOF) || errors.Is(d.err, errClosed) {
+		return nil
+	}
+	return d.err
 }
 
 func blobURL(repo name.Repository, digest string) string {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -474,5 +475,53 @@ func TestBrokenRegistries(t *testing.T) {
 				t.Error("the tag is in the mirror")
 			}
 		})
+	}
+}
+
+// A transport goes on reading the body of a request after an early answer, such as "no space".
+// Ending the download ends that, waits for it, and is not a failure of the other registry.
+func TestEndedDownload(t *testing.T) {
+	t.Parallel()
+	reading, done := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte("half"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	repo, err := name.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
+	c := &copier{registry: newRegistry(t, ours(t).Addr), from: repo, emit: discard, transfer: newTransfer("it", nil, discard)}
+	d := c.download(t.Context(), "copy it", v1.Descriptor{Digest: digest, Size: 100}, 0)
+	var read string
+	var failed error
+	go func() {
+		defer close(done)
+		p := make([]byte, 100)
+		for failed == nil {
+			var n int
+			n, failed = d.Read(p)
+			if read += string(p[:n]); read == "half" && n > 0 {
+				close(reading)
+			}
+		}
+	}()
+	<-reading
+	if err := d.end(); err != nil {
+		t.Errorf("ending it fails with %v", err)
+	}
+	<-done
+	if read != "half" || !errors.Is(failed, errClosed) || d.at != 4 {
+		t.Errorf("it read %q and ended with %v at %d", read, failed, d.at)
+	}
+	if n, err := d.Read(make([]byte, 1)); n != 0 || !errors.Is(err, errClosed) {
+		t.Errorf("a read after the end: %d %v", n, err)
 	}
 }

@@ -145,12 +145,11 @@ func (u *upload) send(ctx context.Context, client *http.Client) error {
 	if u.at < u.desc.Size {
 		from := u.download(ctx, u.what, u.desc, u.at)
 		answer, err := u.request(ctx, client, http.MethodPatch, u.location, from, u.desc.Size-u.at, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
-		_ = from.Close()
-		if from.err != nil && !errors.Is(from.err, io.EOF) {
-			if isMixed(from.err) {
+		if failed := from.end(); failed != nil {
+			if isMixed(failed) {
 				u.location = ""
 			}
-			return from.err
+			return failed
 		}
 		var refused *transport.Error
 		if err != nil && !errors.As(err, &refused) && ctx.Err() == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -51,6 +52,51 @@ import (
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
 	runServers(t, "testdata/servers", serversHome(t, "simulated"))
+}
+
+// A verb without a Pipelinefile looks for an environment in the whole cluster, which the scripts
+// of testdata/servers share. So the environments that a script names without their pipeline
+// there have names that no other script uses.
+func TestServersNamesDiffer(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/servers/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	made := regexp.MustCompile(`(?m)pipe (?:\S.* --env|clone \S+|preview \S+ .*--name) ([a-z][a-z0-9-]*)`)
+	alone := regexp.MustCompile(`pipe (?:status|stop|start|restart|delete|deploy|history|events|logs|exec|forward|clone|preview|skip|unskip|move|cancel|wait) ([a-z][a-z0-9-]*)(?: |$)`)
+	makers := map[string][]string{}
+	searched := map[string]string{}
+	for _, file := range files {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script, _, _ = bytes.Cut(script, []byte("\n-- "))
+		for _, m := range made.FindAllSubmatch(script, -1) {
+			if name := string(m[1]); !slices.Contains(makers[name], file) {
+				makers[name] = append(makers[name], file)
+			}
+		}
+		var nowhere bool
+		for line := range strings.Lines(string(script)) {
+			line = strings.TrimSuffix(line, "\n")
+			if to, ok := strings.CutPrefix(line, "cd "); ok {
+				nowhere = to == "elsewhere" || to == "none" || to == "../none"
+			}
+			if m := alone.FindStringSubmatch(line); nowhere && m != nil {
+				searched[m[1]] = file
+			}
+		}
+	}
+	if len(searched) < 5 {
+		t.Errorf("only %v are searched in the whole cluster", searched)
+	}
+	for name, file := range searched {
+		if len(makers[name]) > 1 {
+			t.Errorf("%s searches %s in the whole cluster, and %v make one", file, name, makers[name])
+		}
+	}
 }
 
 // TestCrash runs scripts that crash their cluster, which other tests do not use. Only one

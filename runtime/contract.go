@@ -397,11 +397,11 @@ type Locker interface {
 	// Lock returns the lease, or a *LockedError if it is held by another holder.
 	Lock(ctx context.Context, key EnvironmentKey, holder string) (Lease, error)
 	// Holder returns the holder of the lease, or nil if it is free.
-	Holder(ctx context.Context, key EnvironmentKey) (*LockedError, error)
+	Holder(ctx context.Context, key EnvironmentKey) (*Holder, error)
 	// Cancel asks the holder of the lease to end its work, on behalf of by, and
 	// returns the holder. If the lease is free, the error is ErrNotFound.
 	Cancel(ctx context.Context, key EnvironmentKey, by string) (holder string, err error)
-	// Announce informs other waiters, through LockedError.Next, that by supersedes
+	// Announce informs other waiters, through Holder.Next, that by supersedes
 	// them, and returns the announcement. If the lease is free, the error is ErrNotFound.
 	Announce(ctx context.Context, key EnvironmentKey, by string) (Announcement, error)
 }
@@ -422,11 +422,16 @@ type Lease interface {
 	Release(ctx context.Context) error
 }
 
-// A LockedError names the holder of a lease.
+// A LockedError says that another holder has the lease of an environment.
 type LockedError struct {
 	Key    EnvironmentKey
-	Holder string
-	Since  time.Time
+	Holder Holder
+}
+
+// A Holder is who holds a lease, and since when.
+type Holder struct {
+	By    string // the user, such as ana@laptop
+	Since time.Time
 	// Next is the last announcement of a run that supersedes the waiters; zero: there
 	// is none.
 	Next Announcement
@@ -439,7 +444,7 @@ type Announcement struct {
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("environment %s is locked by %s since %s", e.Key.Name, e.Holder, e.Since.Format(time.RFC3339))
+	return fmt.Sprintf("environment %s is locked by %s since %s", e.Key.Name, e.Holder.By, e.Holder.Since.Format(time.RFC3339))
 }
 
 // Secrets looks up secret values outside the cluster (D4).

@@ -94,7 +94,7 @@ func ExampleLockedError() {
 	_, err = w.Runtime().Run(context.Background(), runtime.Request{Action: runtime.Deploy, Plan: twoServices(), By: "ben"})
 	var locked *runtime.LockedError
 	if errors.As(err, &locked) {
-		fmt.Println(locked.Key.Name, "is held by", locked.Holder)
+		fmt.Println(locked.Key.Name, "is held by", locked.Holder.By)
 	}
 	fmt.Println(lease.Release(context.Background()))
 	// Output:

@@ -46,11 +46,11 @@ func (r *Runtime) lock(ctx context.Context, req Request, events *Stream) (lease 
 				return nil, false, err
 			}
 		case said == nil:
-			next = locked.Next
-		case locked.Next != (Announcement{}) && locked.Next != next:
-			return nil, true, &SupersededError{key, locked.Next.By}
+			next = locked.Holder.Next
+		case locked.Holder.Next != (Announcement{}) && locked.Holder.Next != next:
+			return nil, true, &SupersededError{key, locked.Holder.Next.By}
 		}
-		if said == nil || said.Holder != locked.Holder || !said.Since.Equal(locked.Since) {
+		if said == nil || said.Holder.By != locked.Holder.By || !said.Holder.Since.Equal(locked.Holder.Since) {
 			said = locked
 			events.Send("", "", WaitingFor{locked.Error()})
 		}

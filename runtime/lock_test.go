@@ -39,7 +39,7 @@ func TestLocked(t *testing.T) {
 			t.Errorf("a refused run told %s", e.Body.Kind())
 		}})
 		var locked *runtime.LockedError
-		if record != nil || !errors.As(err, &locked) || locked.Holder != "ana@laptop" || !locked.Since.Equal(since) || locked.Key != staging {
+		if record != nil || !errors.As(err, &locked) || locked.Holder.By != "ana@laptop" || !locked.Holder.Since.Equal(since) || locked.Key != staging {
 			t.Errorf("Run = %v, %v, want a LockedError", record, err)
 		}
 		if got, want := err.Error(), "environment staging is locked by ana@laptop since 2000-01-01T00:00:00Z"; got != want {

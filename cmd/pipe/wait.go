@@ -134,9 +134,10 @@ func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, 
 		if holder == nil {
 			break
 		}
-		a.current().Doing(holder.Error())
+		locked := &runtime.LockedError{Key: e.Key, Holder: *holder}
+		a.current().Doing(locked.Error())
 		if err := pause(ctx, lookEvery); err != nil {
-			return settled{}, fmt.Errorf("%w: %w", err, holder)
+			return settled{}, fmt.Errorf("%w: %w", err, locked)
 		}
 	}
 	runs, err := look.Store.Runs(ctx, e.Key)

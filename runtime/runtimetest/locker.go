@@ -54,15 +54,15 @@ func (l *Locker) Lock(ctx context.Context, key runtime.EnvironmentKey, holder st
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
 	if h := l.leases.held[key]; h != nil {
-		return nil, h.locked()
+		return nil, &runtime.LockedError{Key: key, Holder: h.is()}
 	}
 	h := &lease{locker: l, key: key, holder: holder, since: time.Now(), lost: make(chan struct{}), cancel: make(chan string, 1)}
 	l.leases.held[key] = h
 	return h, nil
 }
 
-func (h *lease) locked() *runtime.LockedError {
-	return &runtime.LockedError{Key: h.key, Holder: h.holder, Since: h.since, Next: h.next}
+func (h *lease) is() runtime.Holder {
+	return runtime.Holder{By: h.holder, Since: h.since, Next: h.next}
 }
 
 // asked returns the lease of key, or ErrNotFound. The caller holds the mutex of the leases.
@@ -78,7 +78,7 @@ func (l *Locker) asked(ctx context.Context, op string, key runtime.EnvironmentKe
 }
 
 // Holder implements [runtime.Locker].
-func (l *Locker) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.LockedError, error) {
+func (l *Locker) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.Holder, error) {
 	l.leases.mu.Lock()
 	defer l.leases.mu.Unlock()
 	h, err := l.asked(ctx, "Locker.Holder", key)
@@ -88,7 +88,8 @@ func (l *Locker) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runti
 	if err != nil {
 		return nil, err
 	}
-	return h.locked(), nil
+	is := h.is()
+	return &is, nil
 }
 
 // Cancel implements [runtime.Locker].

@@ -80,11 +80,11 @@ func testLockerExclusive(t *testing.T, lt LockerTest) {
 			if !errors.As(err, &locked) {
 				t.Fatalf("second Lock = %v, want a LockedError", err)
 			}
-			if locked.Holder != "ana@laptop" || locked.Key != key {
-				t.Errorf("locked by %q, key %v, want ana@laptop, %v", locked.Holder, locked.Key, key)
+			if locked.Holder.By != "ana@laptop" || locked.Key != key {
+				t.Errorf("locked by %q, key %v, want ana@laptop, %v", locked.Holder.By, locked.Key, key)
 			}
-			if locked.Since.Before(before) || locked.Since.After(time.Now().Add(time.Second)) {
-				t.Errorf("locked since %v, want about now", locked.Since)
+			if locked.Holder.Since.Before(before) || locked.Holder.Since.After(time.Now().Add(time.Second)) {
+				t.Errorf("locked since %v, want about now", locked.Holder.Since)
 			}
 		}
 	}
@@ -271,10 +271,10 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	for end := time.Now().Add(lt.Expiry); time.Now().Before(end); time.Sleep(lt.Expiry / 10) {
 		_, err := b.Lock(ctx, key, "ben")
 		var locked *runtime.LockedError
-		if !errors.As(err, &locked) || locked.Next != second {
+		if !errors.As(err, &locked) || locked.Holder.Next != second {
 			t.Fatalf("Lock = %v, want it locked with %+v as the next", err, second)
 		}
-		if is, err := b.Holder(ctx, key); err != nil || is == nil || is.Holder != "ana" || is.Next != second || !is.Since.Equal(locked.Since) {
+		if is, err := b.Holder(ctx, key); err != nil || is == nil || is.By != "ana" || is.Next != second || !is.Since.Equal(locked.Holder.Since) {
 			t.Fatalf("Holder = %v, %v", is, err)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 // Holder implements [runtime.Locker]. A lease whose renewal is overdue counts as held:
 // whether its holder is dead is known only after watching it.
-func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.LockedError, error) {
+func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtime.Holder, error) {
 	is, err := s.client.CoordinationV1().Leases(s.namespace(key)).Get(ctx, objectName(key), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -30,7 +30,8 @@ func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtim
 	case diedHere(is.Annotations[annotationProcess]):
 		return nil, nil
 	}
-	return locked(key, is), nil
+	h := holderOf(is)
+	return &h, nil
 }
 
 // Cancel implements [runtime.Locker].
@@ -42,7 +43,7 @@ func (s *Store) Cancel(ctx context.Context, key runtime.EnvironmentKey, by strin
 	if err != nil {
 		return "", fmt.Errorf("cancel the run that holds environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)
 	}
-	return locked(key, is).Holder, nil
+	return holderOf(is).By, nil
 }
 
 // Announce implements [runtime.Locker].

@@ -133,7 +133,7 @@ func (l *lease) take(ctx context.Context) error {
 			}
 			continue
 		case looksAlive(is, s.now()), watching != "" && watching != is.ResourceVersion:
-			return locked(l.key, is)
+			return &runtime.LockedError{Key: l.key, Holder: holderOf(is)}
 		}
 		watching = is.ResourceVersion
 		select {
@@ -170,16 +170,16 @@ func duration(is *coordinationv1.Lease) time.Duration {
 	return time.Duration(*is.Spec.LeaseDurationSeconds) * time.Second
 }
 
-// locked returns the error that names the holder of a lease.
-func locked(key runtime.EnvironmentKey, is *coordinationv1.Lease) *runtime.LockedError {
-	e := &runtime.LockedError{Key: key, Holder: is.Annotations[annotationHolder], Next: announced(is.Annotations[annotationNext])}
-	if e.Holder == "" && is.Spec.HolderIdentity != nil {
-		e.Holder = *is.Spec.HolderIdentity
+// holderOf returns the holder of a lease.
+func holderOf(is *coordinationv1.Lease) runtime.Holder {
+	h := runtime.Holder{By: is.Annotations[annotationHolder], Next: announced(is.Annotations[annotationNext])}
+	if h.By == "" && is.Spec.HolderIdentity != nil {
+		h.By = *is.Spec.HolderIdentity
 	}
 	if is.Spec.AcquireTime != nil {
-		e.Since = is.Spec.AcquireTime.Time
+		h.Since = is.Spec.AcquireTime.Time
 	}
-	return e
+	return h
 }
 
 // object returns the lease to write over the one with that version. The

@@ -65,7 +65,7 @@ func TestKilledHolder(t *testing.T) {
 	}
 	other := start(t, Options{LeaseDuration: time.Hour})
 	var locked *runtime.LockedError
-	if _, err := other.Lock(ctx, key, "ben"); !errors.As(err, &locked) || locked.Holder != "ana@here" {
+	if _, err := other.Lock(ctx, key, "ben"); !errors.As(err, &locked) || locked.Holder.By != "ana@here" {
 		t.Fatalf("Lock of what a process holds = %v", err)
 	}
 	kill()

@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 	alive := start(t, opts)
 	_, err = as(alive).Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p})
 	var locked *runtime.LockedError
-	if !errors.As(err, &locked) || locked.Holder != "ana@laptop" {
+	if !errors.As(err, &locked) || locked.Holder.By != "ana@laptop" {
 		t.Errorf("Run = %v, want a LockedError", err)
 	}
 	record, err = as(alive).Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: key, Plan: p, By: "ben@server", WaitLock: true})

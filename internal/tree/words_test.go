@@ -27,6 +27,7 @@ var foreign = map[string]string{
 	"cmd/internal/ui/watchmodel.go watchedService.fails": "shows the first line",
 	"internal/bounded/ops.go Guards.change":              "go.starlark.net: the errors of its methods are strings",
 	"internal/builtins/files.go readable":                "os: the error of a path that leaves an os.Root is not exported",
+	"internal/explain/parsehints.go Parse":               "go.starlark.net: the error of its parser is a string",
 	"internal/git/complaint.go Complaint":                "git prints why it failed, and has one exit status for all",
 	"interp/errors.go evaluation.fatal":                  "go.starlark.net: that arguments do not fit a function is a string",
 	"runtime/build/failure.go explain":                   "BuildKit sends errors as strings over gRPC, and those of git and registries inside them",
@@ -34,9 +35,15 @@ var foreign = map[string]string{
 	"runtime/build/retry.go transient":                   "BuildKit sends errors of registries as strings over gRPC",
 	"runtime/deploy/evidence.go operation.evidence":      "leaves out what the message shows already",
 	"runtime/deploy/records.go records.Create":           "the API server does not say in the cause of the status that a Secret is too long",
+	"runtime/deploy/refused.go shortCause":               "shows the first line",
 	"runtime/inspect/logerrors.go unread.ofNode":         "the API server passes on the error of its connection to a kubelet as a string",
+	"runtime/internal/observe/errors.go Forbidden":       "the API server distinguishes missing rights, quotas and admission only in the message",
+	"runtime/internal/observe/trouble.go final":          "the kubelet passes on the error of a pull as a string",
+	"runtime/internal/observe/trouble.go noCommand":      "the kubelet passes on the error of the container runtime as a string",
 	"runtime/reach/answer.go answer.error":               "k8s.io/streaming: a refused upgrade is a string",
+	"runtime/reach/carry.go nobodyListens":               "the kubelet sends the error of its connection to a port as a string",
 	"runtime/reach/exec.go Namespace.Exec":               "the API server and the kubelet each put a prefix before the message",
+	"runtime/registry/explain.go isFull":                 "registries report a full disk with the same status and code as other failures",
 	"runtime/registry/keychain.go credentialError.Error": "docker-credential-helpers: what a helper printed is part of the message",
 }
 
@@ -85,6 +92,8 @@ func TestWordSearches(t *testing.T) {
 		`text := strings.ToLower(err.Error()); f(strings.Cut(text, "x"))`: true,
 		`var text = err.Error(); re.MatchString(text)`:                    true,
 		`if strings.Contains(record.Error, "x") { return }`:               true,
+		`strings.Contains(status.Message, "x")`:                           true,
+		`m := strings.ToLower(message); strings.Contains(m, "x")`:         true,
 		`re.FindStringSubmatch(d.Hint)`:                                   true,
 		`strings.Contains(strings.Join(f.Evidence, ""), "pod ")`:          true,
 		`strings.Contains(name, "x"); f(err.Error())`:                     false,
@@ -154,16 +163,16 @@ func wordSearches(f *ast.File) (found []wordSearch) {
 	return found
 }
 
-// hasWords reports whether an expression has the words of an error in it: Error(), a
-// field Error, Hint or Evidence, or one of the variables.
+// hasWords reports whether an expression has the words of an error in it: Error(), a field
+// Error, Hint, Evidence or Message, a variable message, or one of the variables.
 func hasWords(expr ast.Expr, variables map[string]bool) (has bool) {
 	ast.Inspect(expr, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.Ident:
-			has = has || variables[n.Name]
+			has = has || variables[n.Name] || n.Name == "message"
 		case *ast.SelectorExpr:
 			if x, ok := n.X.(*ast.Ident); !ok || x.Name != "plan" { // such as plan.Error
-				has = has || slices.Contains([]string{"Error", "Hint", "Evidence"}, n.Sel.Name)
+				has = has || slices.Contains([]string{"Error", "Hint", "Evidence", "Message"}, n.Sel.Name)
 			}
 			return true
 		case *ast.FuncLit:

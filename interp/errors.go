@@ -170,9 +170,5 @@ func (e *evaluation) unparsed(text []byte, err error) error {
 	return errReported
 }
 
-// maxSuggestions is the number of errors of one kind for which a similar name is
-// searched: the work is the number of errors times the number of names.
-const maxSuggestions = 100
-
 // maxUndefined is the maximum number of undefined names that are reported for one file.
 const maxUndefined = 1000

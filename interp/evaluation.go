@@ -17,6 +17,8 @@ import (
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/misspell"
+	"github.com/pipelinefile/pipe/interp/internal/assemble"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/stdlib"
 )
@@ -130,7 +132,7 @@ func (e *evaluation) declare() error {
 	if err != nil {
 		e.fatal(err)
 	}
-	if missing := e.missing(); missing != nil && !e.steps {
+	if missing := assemble.Missing(e.session, e.name); missing != nil && !e.steps {
 		return e.failure(missing)
 	}
 	if err != nil {
@@ -150,7 +152,7 @@ func (e *evaluation) run() (*plan.Plan, error) {
 		}
 		return nil, nil
 	}
-	p := e.assemble()
+	p := assemble.Plan(e.session, e.name)
 	if e.session.Failed() {
 		return nil, e.failure(nil)
 	}
@@ -239,7 +241,7 @@ func (e *evaluation) unresolved(tree *syntax.File, env starlark.StringDict, err 
 	names := append(globals(tree), names(env)...)
 	offers := e.offers()
 	for i, r := range list {
-		if i == maxSuggestions {
+		if i == misspell.MaxErrors {
 			names = nil
 		}
 		if i == maxUndefined {

@@ -32,6 +32,10 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
+// MaxErrors is the number of errors of one kind for which a caller searches a name: the work
+// is the number of errors times the number of names.
+const MaxErrors = 100
+
 // Fold returns name in lower case and without separators, which is where most
 // misspellings are.
 func Fold(name string) string { return strings.ToLower(unseparated.Replace(name)) }

@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 // namespaces reports the namespaces of services that are not valid for the environment (E9).
-func (e *evaluation) namespaces(p *plan.Plan, services []*builtins.Service) {
+func (a *assembly) namespaces(p *plan.Plan, services []*builtins.Service) {
 	if plan.CheckName(p.Pipeline.Name, plan.MaxServiceName) != nil {
 		return // reported
 	}
@@ -20,7 +20,7 @@ func (e *evaluation) namespaces(p *plan.Plan, services []*builtins.Service) {
 		if !errors.As(s.CheckNamespace(p.Pipeline.Name, p.Environment.Name), &wrong) {
 			continue
 		}
-		e.session.Report(plan.Diagnostic{
+		a.session.Report(plan.Diagnostic{
 			Severity: plan.SeverityError, Pos: s.NamespacePos, Stack: s.Stack, Hint: wrong.Hint, Suggest: wrong.Suggest,
 			Message: fmt.Sprintf("%s: namespace: %s", strings.ToLower(string(s.Plan.Type)), wrong.Msg),
 		})

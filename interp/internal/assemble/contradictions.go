@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"cmp"
@@ -14,40 +14,33 @@ import (
 // addresses reports two services, or two ports of one service, that are both public at
 // the same address. It ignores services that are skipped here, because they are not
 // deployed.
-func (e *evaluation) addresses(services []*builtins.Service) {
+func (a *assembly) addresses(services []*builtins.Service) {
 	type address struct{ class, host, path string }
 	first := map[address]*builtins.Service{}
 	where := map[address]plan.Pos{}
 	for _, s := range services {
 		for _, p := range s.Public {
-			a := address{p.Class, p.Host, p.Path}
-			other := first[a]
+			at := address{p.Class, p.Host, p.Path}
+			other := first[at]
 			if s.Plan.Skip {
 				continue
 			}
 			if other == nil {
-				first[a], where[a] = s, p.Pos
+				first[at], where[at] = s, p.Pos
 				continue
 			}
-			at := p.Host
-			if at == "" {
-				at = "any host"
-			}
-			at += ", " + p.Path
-			if p.Path == "" {
-				at += "/"
-			}
+			place := cmp.Or(p.Host, "any host") + ", " + cmp.Or(p.Path, "/")
 			d := plan.Diagnostic{
 				Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack,
-				Message: fmt.Sprintf("%s and %s are both public at %s", other.Plan.Name, s.Plan.Name, at),
+				Message: fmt.Sprintf("%s and %s are both public at %s", other.Plan.Name, s.Plan.Name, place),
 				Hint:    "an address leads to one port of one service: give each its own host = …, or path = …",
-				Related: []plan.Related{{Pos: where[a], Message: other.Plan.Name + " is public here"}},
+				Related: []plan.Related{{Pos: where[at], Message: other.Plan.Name + " is public here"}},
 			}
 			if other == s {
-				d.Message = fmt.Sprintf("two ports of %s are public at %s", s.Plan.Name, at)
+				d.Message = fmt.Sprintf("two ports of %s are public at %s", s.Plan.Name, place)
 				d.Related[0].Message = "the first is here"
 			}
-			e.session.Report(d)
+			a.session.Report(d)
 		}
 	}
 }
@@ -55,7 +48,7 @@ func (e *evaluation) addresses(services []*builtins.Service) {
 // certificates reports hosts that have two certificates, and Secrets in which the
 // certificates of two services are to be created. It ignores services that are skipped here,
 // because they are not deployed.
-func (e *evaluation) certificates(services []*builtins.Service) {
+func (a *assembly) certificates(services []*builtins.Service) {
 	type host struct{ class, name string }
 	type use struct {
 		service *builtins.Service
@@ -63,7 +56,7 @@ func (e *evaluation) certificates(services []*builtins.Service) {
 	}
 	of, in := map[host]use{}, map[string]use{}
 	report := func(s *builtins.Service, p builtins.Public, first use, hint, format string, args ...any) {
-		e.session.Report(plan.Diagnostic{
+		a.session.Report(plan.Diagnostic{
 			Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack, Message: fmt.Sprintf(format, args...), Hint: hint,
 			Related: []plan.Related{{Pos: first.Pos, Message: "the other one is here"}},
 		})
@@ -107,18 +100,18 @@ func secretOf(t *plan.TLS) string {
 // locals reports two ports that ask for the same local port of this machine. It includes
 // services that are skipped here, because pipe forwards to them as well: they may be
 // running.
-func (e *evaluation) locals(services []*builtins.Service) {
+func (a *assembly) locals(services []*builtins.Service) {
 	var first holders[int]
 	for _, s := range services {
 		for _, l := range s.Locals {
-			first.hold(e, s, l.Port, l.Pos, "the local port %d", l.Port, "a local port leads to one port of one service: give each another local = …")
+			first.hold(a, s, l.Port, l.Pos, "the local port %d", l.Port, "a local port leads to one port of one service: give each another local = …")
 		}
 	}
 }
 
 // nodePorts reports two ports that ask for the same port of the nodes. It ignores services
 // that are skipped here, because they are not deployed.
-func (e *evaluation) nodePorts(services []*builtins.Service) {
+func (a *assembly) nodePorts(services []*builtins.Service) {
 	type node struct {
 		port     int
 		protocol string
@@ -127,7 +120,7 @@ func (e *evaluation) nodePorts(services []*builtins.Service) {
 	for _, s := range services {
 		for _, p := range s.NodePorts {
 			if !s.Plan.Skip {
-				first.hold(e, s, node{p.Port, p.Protocol}, p.Pos, "port %d of the nodes", p.Port, "a port of the nodes leads to one port of one service: give each another node_port = …")
+				first.hold(a, s, node{p.Port, p.Protocol}, p.Pos, "port %d of the nodes", p.Port, "a port of the nodes leads to one port of one service: give each another node_port = …")
 			}
 		}
 	}
@@ -143,7 +136,7 @@ type holder struct {
 
 // hold records that a port of s asks for a number, or reports the port that has it already.
 // format describes the number.
-func (h *holders[K]) hold(e *evaluation, s *builtins.Service, key K, pos plan.Pos, format string, number int, hint string) {
+func (h *holders[K]) hold(a *assembly, s *builtins.Service, key K, pos plan.Pos, format string, number int, hint string) {
 	other, taken := (*h)[key]
 	if !taken {
 		if *h == nil {
@@ -163,11 +156,11 @@ func (h *holders[K]) hold(e *evaluation, s *builtins.Service, key K, pos plan.Po
 		d.Message = fmt.Sprintf("two ports of %s have %s", s.Plan.Name, what)
 		d.Related[0].Message = "the first is here"
 	}
-	e.session.Report(d)
+	a.session.Report(d)
 }
 
 // peers reports names in network= that no service has.
-func (e *evaluation) peers(services []*builtins.Service) {
+func (a *assembly) peers(services []*builtins.Service) {
 	var names []string
 	var known map[string]bool
 	for _, s := range services {
@@ -180,7 +173,7 @@ func (e *evaluation) peers(services []*builtins.Service) {
 				}
 			}
 			if !known[p.Service] {
-				e.session.Report(plan.Diagnostic{
+				a.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: p.Pos, Stack: s.Stack, Suggest: misspell.Nearest(p.Service, names),
 					Message: fmt.Sprintf("network of %s: there is no service %q", s.Plan.Name, p.Service),
 				})
@@ -191,7 +184,7 @@ func (e *evaluation) peers(services []*builtins.Service) {
 
 // credentials warns about Secrets whose name suggests that a database's own credentials
 // are meant.
-func (e *evaluation) credentials(services []*builtins.Service) {
+func (a *assembly) credentials(services []*builtins.Service) {
 	databases := map[string]*builtins.Service{}
 	for _, s := range services {
 		if s.Plan.Type == plan.Database {
@@ -213,7 +206,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 			default:
 				hint = fmt.Sprintf("it has no key %q: %s", key, hint)
 			}
-			e.session.Report(plan.Diagnostic{
+			a.session.Report(plan.Diagnostic{
 				Severity: plan.SeverityWarning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "own-credentials",
 				Message: fmt.Sprintf("%s of %s is taken from the secret %s, which is made for the database %s when it is deployed", in, s.Plan.Name, ref.Name, db.Plan.Name),
 				Related: []plan.Related{{Pos: db.Plan.Pos, Message: "the database is here"}},
@@ -223,7 +216,7 @@ func (e *evaluation) credentials(services []*builtins.Service) {
 }
 
 // unbuilt warns about services with a chart next to a Dockerfile that nothing builds.
-func (e *evaluation) unbuilt(p *plan.Plan, services []*builtins.Service) {
+func (a *assembly) unbuilt(p *plan.Plan, services []*builtins.Service) {
 	built := map[string]bool{}
 	for _, b := range p.Builds {
 		if b.Source.Git == "" {
@@ -235,7 +228,7 @@ func (e *evaluation) unbuilt(p *plan.Plan, services []*builtins.Service) {
 		if u.Dockerfile == "" || built[u.Dockerfile] {
 			continue
 		}
-		e.session.Report(plan.Diagnostic{
+		a.session.Report(plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: u.Pos, Stack: s.Stack, Rule: "unbuilt",
 			Message: fmt.Sprintf("%s has a chart, so that %s is not built", s.Plan.Name, u.Dockerfile),
 			Hint:    "write source = local(\".\") to build it for the chart, or source = None if the chart brings its own image",

@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 // disks reports claims of disk() that are also the volume of a service or an
 // existing_volume(), and those that several services mount although only one pod can. It
 // warns about those that only the pods of one node can mount (D11).
-func (e *evaluation) disks(services []*builtins.Service) {
+func (a *assembly) disks(services []*builtins.Service) {
 	type owner struct {
 		service *builtins.Service
 		volume  string
@@ -35,7 +35,7 @@ func (e *evaluation) disks(services []*builtins.Service) {
 				}
 			}
 			if o, taken := own[m.Claim]; taken && m.Disk {
-				e.session.Report(plan.Diagnostic{
+				a.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: m.Pos, Stack: s.Stack,
 					Message: fmt.Sprintf("the claim %s of %s is also the volume %s of %s", m.Claim, s.Plan.Name, o.volume, o.service.Plan.Name),
 					Hint:    "give the disk another name",
@@ -67,7 +67,7 @@ func (e *evaluation) disks(services []*builtins.Service) {
 			default:
 				continue
 			}
-			e.session.Report(d)
+			a.session.Report(d)
 		}
 	}
 }

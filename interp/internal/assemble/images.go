@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"fmt"
@@ -12,14 +12,14 @@ import (
 
 // An images adds the images of services to a plan.
 type images struct {
-	*evaluation
+	*assembly
 	plan *plan.Plan
 	ids  map[*builtins.Image]string // of builds
 	same map[string]string          // the same, by buildKey: two calls can describe the same image
 }
 
-func newImages(e *evaluation, p *plan.Plan) *images {
-	return &images{e, p, map[*builtins.Image]string{}, map[string]string{}}
+func newImages(a *assembly, p *plan.Plan) *images {
+	return &images{a, p, map[*builtins.Image]string{}, map[string]string{}}
 }
 
 // of sets the images of services, and adds each build to the plan once, in the order of
@@ -90,12 +90,12 @@ func buildKey(b *plan.BuildSpec) string {
 
 // checkBuild warns about a build argument that contains the name of the environment,
 // because environments then no longer share the image (I1).
-func (e *evaluation) checkBuild(b *plan.BuildSpec) {
-	env := e.opts.Environment.Name
+func (a *assembly) checkBuild(b *plan.BuildSpec) {
+	env := a.session.Environment.Name
 	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
 		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
 		if slices.Contains(words, env) {
-			e.session.Report(plan.Diagnostic{
+			a.session.Report(plan.Diagnostic{
 				Severity: plan.SeverityWarning, Pos: b.Pos, Rule: "build-env",
 				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
 				Hint:    "each environment then builds an image of its own: pass it as env= instead",

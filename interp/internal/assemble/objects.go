@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 // objects reports objects of manifests that cannot be part of a release of the
 // service: those of another namespace, and those that are there twice.
-func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
+func (a *assembly) objects(p *plan.Plan, services []*builtins.Service) {
 	type place struct {
 		service *builtins.Service
 		pos     plan.Pos
@@ -31,7 +31,7 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 				if s.Plan.Namespace == "" {
 					or = fmt.Sprintf("; or write manifests(%q, …, namespace = %q)", s.Plan.Name, o.Namespace)
 				}
-				e.session.Report(plan.Diagnostic{
+				a.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
 					Message: fmt.Sprintf("manifests: %s is in namespace %q, but %s has the namespace %q", o, o.Namespace, whose, namespace),
 					Hint:    "leave out " + field + " then in the namespace of " + whose + or,
@@ -39,7 +39,7 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 				})
 			}
 			if o.Kind == "Namespace" && o.APIVersion == "v1" && o.Name == namespace && p.Pipeline.Name != "" {
-				e.session.Report(plan.Diagnostic{
+				a.session.Report(plan.Diagnostic{
 					Severity: plan.SeverityError, Pos: o.Pos, Stack: s.Stack,
 					Message: fmt.Sprintf("manifests: %s is the namespace of the release, which exists before it", o),
 					Hint:    "leave it out: pipe creates the namespace",
@@ -67,7 +67,7 @@ func (e *evaluation) objects(p *plan.Plan, services []*builtins.Service) {
 					plan.Related{Pos: other.service.Plan.Pos, Message: other.service.Plan.Name + " is declared here"},
 					plan.Related{Pos: s.Plan.Pos, Message: s.Plan.Name + " is declared here"})
 			}
-			e.session.Report(d)
+			a.session.Report(d)
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package interp
+// Package assemble makes a plan of what a Pipelinefile has declared: it resolves stages, places
+// services, collects builds, and finds declarations that contradict each other.
+package assemble
 
 import (
 	"cmp"
@@ -12,17 +14,21 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The rules that need the whole file. Each reports its errors and continues, so that one
-// evaluation reports them all (L3).
+// An assembly has the rules that need the whole file. Each reports its errors in the session
+// and continues, so that one evaluation reports them all (L3).
+type assembly struct {
+	session *builtins.Session
+	file    string
+}
 
-// missing returns one error that names all parameters without a value, or nil. If there
-// is one, errors that depend on these parameters are not reported.
-func (e *evaluation) missing() *plan.Diagnostic {
-	list := e.session.Missing
+// Missing returns one error that names all parameters without a value, or nil. If there
+// is one, errors that depend on these parameters are not reported. file is the Pipelinefile.
+func Missing(s *builtins.Session, file string) *plan.Diagnostic {
+	list := s.Missing
 	if len(list) == 0 {
 		return nil
 	}
-	e.unknownParams()
+	(&assembly{s, file}).unknownParams()
 	var names, set []string
 	for _, m := range list[:min(len(list), maxNamed)] {
 		names = append(names, m.Name)
@@ -55,16 +61,16 @@ func (e *evaluation) missing() *plan.Diagnostic {
 const maxNamed = 50
 
 // unknownParams reports values of parameters that no file declares.
-func (e *evaluation) unknownParams() {
-	if e.opts.StandIns { // the values are for any file that is checked
+func (a *assembly) unknownParams() {
+	if a.session.StandIns { // the values are for any file that is checked
 		return
 	}
 	var names []string
 	declared := map[string]bool{}
-	for _, p := range e.session.Params {
+	for _, p := range a.session.Params {
 		names, declared[p.Name] = append(names, p.Name), true
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.opts.Params)) {
+	for _, name := range slices.Sorted(maps.Keys(a.session.Values)) {
 		if declared[name] {
 			continue
 		}
@@ -72,45 +78,46 @@ func (e *evaluation) unknownParams() {
 		if len(names) > 0 {
 			other = "it declares " + strings.Join(names, ", ")
 		}
-		e.session.ReportSure(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Hint: other, Suggest: misspell.Nearest(name, names),
+		a.session.ReportSure(plan.Diagnostic{
+			Severity: plan.SeverityError, Pos: plan.Pos{File: a.file}, Hint: other, Suggest: misspell.Nearest(name, names),
 			Message: fmt.Sprintf("there is no parameter %q, but a value is given for it", name),
 		})
 	}
 }
 
-// assemble builds the plan from what was declared.
-func (e *evaluation) assemble() *plan.Plan {
-	s := e.session
-	p := &plan.Plan{Version: plan.Version, Environment: e.opts.Environment, Params: s.Params, Stages: []plan.Stage{}, Builds: []plan.BuildSpec{}}
+// Plan returns the plan of what was declared. It reports errors in the session: if there is
+// one, the plan is not valid. file is the Pipelinefile.
+func Plan(s *builtins.Session, file string) *plan.Plan {
+	a := &assembly{s, file}
+	p := &plan.Plan{Version: plan.Version, Environment: s.Environment, Params: s.Params, Stages: []plan.Stage{}, Builds: []plan.BuildSpec{}}
 	if s.Pipeline != nil {
 		p.Pipeline = *s.Pipeline
 		p.SetNamespace(p.Environment.Namespace)
 	} else {
 		s.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: plan.Pos{File: e.name}, Message: "pipeline() is not called",
+			Severity: plan.SeverityError, Pos: plan.Pos{File: a.file}, Message: "pipeline() is not called",
 			Hint: fmt.Sprintf("start with: pipeline(%q)", "name"),
 		})
 	}
-	e.unknownParams()
-	e.skips()
+	a.unknownParams()
+	a.skips()
 	st := newStages(s)
 	ordered := st.place(s.Services)
 	for _, in := range st.running {
 		p.Stages = append(p.Stages, in.plan())
 	}
 	p.Services = make([]plan.Service, 0, len(ordered))
-	newImages(e, p).of(ordered)
-	e.addresses(s.Services)
-	e.certificates(s.Services)
-	e.locals(s.Services)
-	e.disks(s.Services)
-	e.nodePorts(s.Services)
-	e.peers(s.Services)
-	e.unbuilt(p, s.Services)
-	e.namespaces(p, s.Services)
-	e.objects(p, s.Services)
-	e.credentials(s.Services)
+	newImages(a, p).of(ordered)
+	a.addresses(s.Services)
+	a.certificates(s.Services)
+	a.locals(s.Services)
+	a.disks(s.Services)
+	a.nodePorts(s.Services)
+	a.peers(s.Services)
+	a.unbuilt(p, s.Services)
+	a.namespaces(p, s.Services)
+	a.objects(p, s.Services)
+	a.credentials(s.Services)
 	uses(s.Services)
 	for _, svc := range ordered {
 		p.Services = append(p.Services, svc.Plan)
@@ -121,8 +128,8 @@ func (e *evaluation) assemble() *plan.Plan {
 }
 
 // skips applies the calls of skip().
-func (e *evaluation) skips() {
-	s := e.session
+func (a *assembly) skips() {
+	s := a.session
 	if len(s.Skips) == 0 {
 		return
 	}
@@ -136,7 +143,7 @@ func (e *evaluation) skips() {
 	for _, skip := range s.Skips {
 		svc := byName[skip.Service]
 		if svc == nil {
-			if unknown++; unknown > maxSuggestions {
+			if unknown++; unknown > misspell.MaxErrors {
 				names = nil
 			}
 			s.Report(plan.Diagnostic{

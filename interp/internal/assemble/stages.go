@@ -1,4 +1,4 @@
-package interp
+package assemble
 
 import (
 	"fmt"
@@ -162,7 +162,7 @@ func (st *stages) unknown(what string, ref builtins.StageRef, s *stage, pos plan
 		d.Hint = fmt.Sprintf("it is now %q", s.name)
 		d.Related = []plan.Related{{Pos: s.renamed.Pos, Message: "renamed here"}}
 	}
-	if st.unknowns++; d.Hint == "" && st.unknowns <= maxSuggestions {
+	if st.unknowns++; d.Hint == "" && st.unknowns <= misspell.MaxErrors {
 		var names []string
 		for _, s := range st.all {
 			if s.removed == nil {

@@ -184,9 +184,7 @@ func (e *evaluation) exec(src source, at ...plan.Pos) (*module, error) {
 func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it
 	if line, col, wrong := bounded.CheckModule(text); wrong != nil {
-		e.session.AddSource(newSource(src, text, nil))
-		e.report(plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
-		return nil, errReported
+		return nil, e.reject(src, text, plan.Pos{File: src.String(), Line: line, Col: col}, wrong)
 	}
 	if err := e.checkText(src, text); err != nil {
 		return nil, err
@@ -197,9 +195,7 @@ func (e *evaluation) parse(src source, text []byte) (*syntax.File, error) {
 		return nil, e.unparsed(text, err)
 	}
 	if at, wrong := bounded.CheckTree(tree); wrong != nil {
-		e.session.AddSource(newSource(src, text, nil))
-		e.report(e.pos(at), wrong)
-		return nil, errReported
+		return nil, e.reject(src, text, e.pos(at), wrong)
 	}
 	e.session.AddSource(newSource(src, text, tree))
 	return tree, nil
@@ -223,11 +219,16 @@ func (e *evaluation) checkText(src source, text []byte) error {
 		return err
 	}
 	if wrong != nil {
-		e.session.AddSource(newSource(src, text, nil))
-		e.report(plan.Pos{File: src.String(), Line: line, Col: 1}, wrong)
-		return errReported
+		return e.reject(src, text, plan.Pos{File: src.String(), Line: line, Col: 1}, wrong)
 	}
 	return nil
+}
+
+// reject reports an error in a source that is not parsed, with the line that it is in.
+func (e *evaluation) reject(src source, text []byte, at plan.Pos, wrong error) error {
+	e.session.AddSource(newSource(src, text, nil))
+	e.report(at, wrong)
+	return errReported
 }
 
 // Limits of parsing. A token takes memory in the syntax tree, in the program and in what

@@ -8,8 +8,10 @@ import (
 
 // The longest names, in characters.
 const (
-	MaxName        = 63 // of an environment and of a namespace, as Kubernetes has it
-	MaxServiceName = 53 // of a service and of a pipeline: objects have the name of the service with a suffix
+	MaxName        = 63  // of an environment and of a namespace, as Kubernetes has it
+	MaxServiceName = 53  // of a service and of a pipeline: objects have the name of the service with a suffix
+	MaxVolumeName  = 40  // of a volume: its claim has the name of the service, too
+	MaxSubdomain   = 253 // of a DNS subdomain (RFC 1123), such as the name of most objects, and a host
 )
 
 // CheckName returns a [*NameError] if name is not a DNS label (RFC 1123) of at most

@@ -32,7 +32,7 @@ func IsHost(s string) bool { return checkHost(s) == nil }
 func IsMountPath(s string) bool { return checkMountPath(s) == nil }
 
 // IsVolumePath reports whether a volume() without a name can be at the path of a container.
-func IsVolumePath(s string) bool { return IsMountPath(s) && plan.NameFrom(s, maxVolumeName) != "" }
+func IsVolumePath(s string) bool { return IsMountPath(s) && plan.NameFrom(s, plan.MaxVolumeName) != "" }
 
 // IsFileName reports whether s, which may contain slashes, is the name of a file in a
 // directory of files=.

@@ -108,7 +108,7 @@ func checkHost(host string) *explain.Error {
 	}
 	h := strings.TrimPrefix(host, "*.")
 	for _, part := range strings.Split(h, ".") {
-		if checkName(part, plan.MaxName) != nil || len(host) > 253 {
+		if checkName(part, plan.MaxName) != nil || len(host) > plan.MaxSubdomain {
 			return explain.Errorf("%q is not a valid host name", explain.Clip(host))
 		}
 	}

@@ -1,5 +1,7 @@
 package builtins
 
+import "github.com/pipelinefile/pipe/plan"
+
 // A spelling is a syntax of names, given as sets of characters. Every service has a dozen
 // names to check, and a regular expression takes as long for one of them as everything
 // else that a builtin does with it.
@@ -41,10 +43,10 @@ var (
 	letters = charsOf("az", "AZ", "09")
 
 	dnsLabel    = spelling{first: small, middle: charsOf("az", "09", "--"), last: small}
-	labelPrefix = spelling{first: small, middle: charsOf("az", "09", "--", ".."), last: small, most: 253}
+	labelPrefix = spelling{first: small, middle: charsOf("az", "09", "--", ".."), last: small, most: plan.MaxSubdomain}
 	headerName  = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--"), last: letters, most: 100}
-	labelWord   = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", "..", "__"), last: letters, most: 63}
-	secretName  = spelling{first: letters, middle: labelWord.middle, last: letters, most: 253}
+	labelWord   = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", "..", "__"), last: letters, most: plan.MaxName}
+	secretName  = spelling{first: letters, middle: labelWord.middle, last: letters, most: plan.MaxSubdomain}
 	envName     = spelling{first: charsOf("az", "AZ", "--", "..", "__"), middle: labelWord.middle, last: labelWord.middle}
 	hostname    = spelling{first: letters, middle: charsOf("az", "AZ", "09", "--", ".."), last: letters}
 

@@ -86,15 +86,12 @@ func access(c *Call, text string) plan.Access {
 // checkClaimName checks the name of a claim or of a storage class.
 func checkClaimName(name, of string) *explain.Error {
 	for part := range strings.SplitSeq(name, ".") {
-		if checkName(part, 253) != nil || len(name) > 253 {
+		if checkName(part, plan.MaxSubdomain) != nil || len(name) > plan.MaxSubdomain {
 			return explain.Errorf("%q is not a valid name of %s", explain.Clip(name), of).WithHint("lower-case letters, digits, '-' and '.'")
 		}
 	}
 	return nil
 }
-
-// maxVolumeName is the longest name of a volume.
-const maxVolumeName = 40
 
 type volumeArgs struct {
 	Path string `arg:"path" help:"where it is mounted, absolute"`
@@ -112,12 +109,12 @@ var volumeFunc = declare("volume", "volume", "Describes storage that outlives th
 			c.wrong("size", checkMemory(a.Size, "10Gi"))
 		}
 		if a.Name == "" {
-			a.Name = plan.NameFrom(a.Path, maxVolumeName)
+			a.Name = plan.NameFrom(a.Path, plan.MaxVolumeName)
 			if a.Name == "" && c.Valid("path") {
 				c.wrong("path", explain.Errorf("no name can be derived from %q", explain.Clip(a.Path)).WithHint("give one with name="))
 			}
 		} else {
-			c.wrong("name", checkName(a.Name, maxVolumeName))
+			c.wrong("name", checkName(a.Name, plan.MaxVolumeName))
 		}
 		return &Volume{plan: plan.Volume{Name: a.Name, Path: path.Clean(a.Path), Size: a.Size, VolumeClaim: a.claim.plan(c)}}, nil
 	})

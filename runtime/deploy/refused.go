@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/resource"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
@@ -65,7 +66,7 @@ func (o *objects) wouldCreate(info *resource.Info, causes []metav1.StatusCause) 
 		return false
 	}
 	u = u.DeepCopy()
-	u.SetName(strings.TrimRight(u.GetName()[:min(len(u.GetName()), 63-len(suffix))], "-.") + suffix)
+	u.SetName(strings.TrimRight(u.GetName()[:min(len(u.GetName()), plan.MaxName-len(suffix))], "-.") + suffix)
 	u.SetResourceVersion("")
 	err := o.direct(info).Post().
 		NamespaceIfScoped(info.Namespace, info.Namespaced()).

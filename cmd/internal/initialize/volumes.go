@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // disk reports whether several services mount the named volume.
@@ -12,7 +13,7 @@ func (p *project) disk(source string) bool { return slices.Contains(p.disks, sou
 
 // share makes a named volume a disk, also for the services that mount it already.
 func (p *project) share(source string) {
-	if p.disk(source) || label(source, 40) == "" {
+	if p.disk(source) || label(source, plan.MaxVolumeName) == "" {
 		return
 	}
 	p.disks = append(p.disks, source)
@@ -41,7 +42,7 @@ func (s *service) scratch(at, size string, memory bool) {
 func (w *writer) writeDisks(p *project) {
 	for _, source := range p.disks {
 		w.comment("", "Several services mount it, so its storage class must support ReadWriteMany. The size is a guess.")
-		w.WriteString(w.disks[source] + " = disk(" + str(label(source, 40)) + ", size = " + str(volumeSize) + ", access = \"ReadWriteMany\")\n\n")
+		w.WriteString(w.disks[source] + " = disk(" + str(label(source, plan.MaxVolumeName)) + ", size = " + str(volumeSize) + ", access = \"ReadWriteMany\")\n\n")
 	}
 }
 

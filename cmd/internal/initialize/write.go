@@ -118,7 +118,7 @@ func (w *writer) name(p *project) {
 	}
 	w.disks = map[string]string{}
 	for _, source := range p.disks {
-		w.disks[source] = choose(label(source, 40), "_disk")
+		w.disks[source] = choose(label(source, plan.MaxVolumeName), "_disk")
 	}
 }
 

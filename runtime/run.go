@@ -1,15 +1,10 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -113,141 +108,6 @@ func (r *Runtime) run(ctx context.Context, req Request) (record *RunRecord, err 
 	collected(func(text string) { events.Send("", "", warning(text)) })
 	events.Send("", "", RunEnded{record})
 	return record, err
-}
-
-// complete returns the request with unset fields set to their defaults.
-func (r *Runtime) complete(ctx context.Context, req Request) (Request, error) {
-	if req.RollbackTo != "" && req.Plan == nil {
-		var err error
-		if req, err = r.Rollback(ctx, req); err != nil {
-			return Request{}, err
-		}
-	}
-	if req.OnFailure == "" {
-		req.OnFailure = Rollback
-	}
-	if p := req.Plan; p != nil {
-		req.Environment.Pipeline = cmp.Or(req.Environment.Pipeline, p.Pipeline.Name)
-		req.Environment.Name = cmp.Or(req.Environment.Name, p.Environment.Name)
-		if is := KeyOf(p); is.Owner() == req.Environment {
-			req.Environment = is
-		}
-	}
-	return req, nil
-}
-
-// open checks a complete request and reads its environment.
-func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
-	if _, ok := verb[req.Action]; !ok {
-		return nil, fmt.Errorf("unknown action %q; the actions are deploy, stop, start, restart, delete", req.Action)
-	}
-	if p := req.Plan; p != nil && p.Pipeline.Name != req.Environment.Pipeline {
-		return nil, fmt.Errorf("the plan belongs to pipeline %s, the environment to pipeline %s", p.Pipeline.Name, req.Environment.Pipeline)
-	}
-	key := req.Environment
-	if key.Name == "" || key.Pipeline == "" {
-		return nil, fmt.Errorf("the request names no environment: pipeline %q, environment %q", key.Pipeline, key.Name)
-	}
-	env, claimed, err := r.read(ctx, req)
-	var damaged *DamagedError
-	switch {
-	case err == nil && env.Key != key:
-		return nil, &MovedError{Key: key, Namespace: env.Key.Namespace()}
-	case errors.As(err, &damaged) && req.Action == Delete && len(req.Services) == 0:
-		// All its releases are deleted, in no order, as releases without a service.
-		env = &Environment{Key: key, Plan: &plan.Plan{Pipeline: plan.Pipeline{Name: key.Pipeline}}, Namespaces: r.RecordedNamespaces(ctx, key)}
-	case errors.Is(err, ErrNotFound) && req.Plan == nil:
-		return nil, fmt.Errorf("environment %s of pipeline %s: %w; pipe envs lists the existing ones", key.Name, key.Pipeline, ErrNotFound)
-	case errors.Is(err, ErrNotFound):
-		if err := checkName(key); err != nil {
-			return nil, err
-		}
-		env = newEnvironment(key, req.Plan)
-	case err != nil:
-		return nil, err
-	}
-	if req.Plan == nil {
-		if req.Plan = env.Plan; req.Plan == nil {
-			return nil, fmt.Errorf("environment %s of pipeline %s has no plan yet: it was never deployed", key.Name, key.Pipeline)
-		}
-	}
-	p, err := env.Apply(req.Plan)
-	if err == nil && req.Action == Deploy && env.Branch != "" {
-		p, err = r.onBranch(ctx, p, env.Branch, req.Images)
-	}
-	if err != nil {
-		return nil, err
-	}
-	sc, err := newScope(p, req)
-	if err != nil {
-		return nil, err
-	}
-	x := &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc, claimed: claimed}
-	if req.Action == Deploy {
-		err = x.pinCharts(ctx)
-	}
-	return x, err
-}
-
-// read returns the environment of a request, and whether it owns its namespace.
-// An environment whose namespace belongs to another one can only be deleted.
-func (r *Runtime) read(ctx context.Context, req Request) (env *Environment, claimed bool, err error) {
-	var ownErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { claimed, ownErr = r.Store.Owns(ctx, req.Environment) })
-	env, err = r.Store.Environment(ctx, req.Environment)
-	wg.Wait()
-	var owned *OwnedError
-	var damaged *DamagedError
-	exists := err == nil || errors.As(err, &damaged)
-	if errors.As(ownErr, &owned) && exists {
-		owned.Exists = true
-		if req.Action == Delete {
-			ownErr = nil
-		}
-	}
-	if ownErr != nil && (exists || errors.Is(err, ErrNotFound)) {
-		err = ownErr
-	}
-	return env, claimed, err
-}
-
-// claim makes the environment the owner of its namespace, before anything is
-// written (E6). A deletion claims nothing.
-func (r *run) claim(ctx context.Context) error {
-	if r.claimed || r.req.Action == Delete {
-		return nil
-	}
-	return r.Store.Claim(ctx, r.req.Environment)
-}
-
-// underLock opens the run again if the environment has changed
-// since it was read, before the lease was acquired: another run may have saved
-// another plan, or deleted the environment.
-func (r *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
-	r, err := r.reopen(ctx, req, waited)
-	if err == nil {
-		err = r.claim(ctx) // only now others see that it is there, where they may not look at the namespace
-	}
-	return r, err
-}
-
-func (r *run) reopen(ctx context.Context, req Request, waited bool) (*run, error) {
-	if waited || req.Plan == nil {
-		return r.open(ctx, req)
-	}
-	now := ""
-	env, err := r.Store.Environment(ctx, r.req.Environment)
-	switch {
-	case err == nil:
-		now = env.Revision
-	case !errors.Is(err, ErrNotFound):
-		return nil, err
-	}
-	if now == r.env.Revision {
-		return r, nil
-	}
-	return r.open(ctx, req)
 }
 
 // underLease does the work of the run, stores its record and releases the
@@ -416,93 +276,6 @@ func (r *run) begin(ctx context.Context) error {
 	return r.Store.AddRun(ctx, r.req.Environment, r.track.snapshot())
 }
 
-// savePlan stores the plan as the environment's last one.
-func (r *run) savePlan(ctx context.Context) error {
-	if same, err := samePlan(r.env.Plan, r.req.Plan); err != nil || same && r.env.Revision != "" {
-		return err
-	}
-	return r.save(ctx, func(env *Environment) {
-		env.Namespaces, env.Plan = env.FurtherNamespaces(), r.req.Plan
-	})
-}
-
-// saveImages records the deployed images. From then on they need not be
-// built or looked up, on any machine.
-func (r *run) saveImages(ctx context.Context, record RunRecord) error {
-	if r.req.Action != Deploy {
-		return nil
-	}
-	images := func(env *Environment) map[string]string {
-		images := maps.Clone(env.Images)
-		if images == nil {
-			images = make(map[string]string)
-		}
-		for _, s := range record.Services {
-			if s.State == Done || s.State == Unchanged || s.State == Skipped {
-				for name, ref := range s.allImages() {
-					images[plan.ImageKey(s.Service, name)] = ref
-				}
-			}
-		}
-		known := make(map[string]bool)
-		for _, s := range cmp.Or(env.Plan, r.req.Plan).Services {
-			known[s.Name] = true
-			for _, im := range s.Images {
-				known[plan.ImageKey(s.Name, im.Name)] = true
-			}
-		}
-		maps.DeleteFunc(images, func(key, _ string) bool { return !known[key] })
-		return images
-	}
-	if maps.Equal(images(r.env), r.env.Images) {
-		return nil
-	}
-	return r.save(ctx, func(env *Environment) { env.Images = images(env) })
-}
-
-// save changes the environment. Overrides may be written concurrently, without
-// the lease: those writes are kept.
-func (r *run) save(ctx context.Context, change func(*Environment)) error {
-	for {
-		change(r.env)
-		err := r.Store.Save(ctx, r.env)
-		if !errors.Is(err, ErrConflict) {
-			return err
-		}
-		env, err := r.Store.Environment(ctx, r.req.Environment)
-		switch {
-		case err == nil:
-			r.env = env
-		case errors.Is(err, ErrNotFound):
-			r.env.Revision = ""
-		default:
-			return err
-		}
-	}
-}
-
-// newEnvironment returns the environment that the first deploy of p creates.
-func newEnvironment(key EnvironmentKey, p *plan.Plan) *Environment {
-	ref := p.Environment
-	env := &Environment{Key: key, Kind: ref.Kind, Source: ref.Source, Branch: ref.Branch}
-	if env.Kind == "" {
-		env.Kind = plan.KindEnvironment
-	}
-	return env
-}
-
-func samePlan(a, b *plan.Plan) (bool, error) {
-	if a == nil || b == nil {
-		return a == b, nil
-	}
-	da, err := a.Digest()
-	if err != nil {
-		return false, err
-	}
-	db, err := b.Digest()
-	return da == db, err
-}
-
 // preparation returns the tasks that run concurrently with the lookups: they prepare the
 // namespace for the first release.
 func (r *run) preparation() []*sched.Task {
@@ -545,30 +318,4 @@ func (r *run) foreseen() bool {
 		}
 	}
 	return found
-}
-
-// newRecord returns the record of a run that starts now.
-func (r *run) newRecord() RunRecord {
-	now := time.Now()
-	digest, _ := r.req.Plan.Digest() // a plan that has been read or evaluated marshals
-	record := RunRecord{
-		ID:         newID(now),
-		Action:     r.req.Action,
-		By:         r.req.By,
-		Commit:     r.req.Commit,
-		PlanDigest: digest,
-		Start:      now,
-		RollbackTo: r.req.RollbackTo,
-	}
-	if r.req.Action == Deploy {
-		record.Plan = r.req.Plan
-	}
-	return record
-}
-
-// newID returns a unique ID that sorts by time.
-func newID(now time.Time) string {
-	var random [4]byte
-	rand.Read(random[:])
-	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(random[:])
 }

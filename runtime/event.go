@@ -103,6 +103,8 @@ type (
 		Error string `json:"error"`
 		Again int    `json:"again"`          // which retry, from 1; 0 if it waits
 		Wait  int64  `json:"wait,omitempty"` // for how long it waits, in seconds
+		From  string `json:"from,omitempty"` // the builder that has failed, if another one takes over
+		To    string `json:"to,omitempty"`   // the builder that takes over
 	}
 	// Adopts is an existing object that the service is about to take over (E8).
 	Adopts Adoption

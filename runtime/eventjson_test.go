@@ -52,7 +52,7 @@ func everyEvent() []runtime.Event {
 		{"applications", "api", runtime.Log{Source: "RUN make", Text: "cc -c \"main.c\" <ü>"}},
 		{"applications", "api", runtime.PodChanged{Pod: "api-0", Phase: "Pending", Ready: true, Reason: "ImagePullBackOff: not found"}},
 		{"applications", "api", runtime.WaitingFor{What: "deployment api: 1 of 2 replicas are available"}},
-		{"applications", "api", runtime.Retried{What: "push", Error: "connection reset", Again: 1, Wait: 30}},
+		{"applications", "api", runtime.Retried{What: "push", Error: "connection reset", Again: 1, Wait: 30, From: "tcp://one:1234", To: "tcp://two:1234"}},
 		{"", "", runtime.Printed{Pos: pos, Text: "hello"}},
 		{"a", "one", runtime.Adopts{ObjectKind: "Deployment", Namespace: "shop-dev", Name: "web", From: "kubectl", Diff: "-a\n+b\n", Restarts: true}},
 		{"", "", runtime.Warned{Diagnostic: plan.Diagnostic{Severity: plan.SeverityWarning, Pos: pos, Message: "a tag can move"}}},

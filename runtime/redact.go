@@ -65,7 +65,7 @@ func (e WaitingFor) redacted(hide func(string) string) Body {
 }
 
 func (e Retried) redacted(hide func(string) string) Body {
-	e.What, e.Error = hide(e.What), hide(e.Error)
+	e.What, e.Error, e.From, e.To = hide(e.What), hide(e.Error), hide(e.From), hide(e.To)
 	return e
 }
 

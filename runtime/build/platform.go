@@ -36,11 +36,15 @@ func (p *pool) platform(ctx context.Context) (string, error) {
 	wait := firstWait
 	for again := 1; ; again++ {
 		var first error
-		for _, n := range p.nodes {
+		p.mu.Lock()
+		able := p.able(nil)
+		p.mu.Unlock()
+		for _, n := range able {
 			name, err := p.ask(ctx, n)
 			if err == nil {
 				return name, nil
 			}
+			p.avoid(n)
 			if first == nil {
 				first = err
 			}
@@ -65,10 +69,10 @@ func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 	}
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
-		return "", &UnreachableError{n.addr, plain(err)}
+		return "", &UnreachableError{Addr: n.addr, Err: plain(err)}
 	}
 	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
-		return "", &UnreachableError{n.addr, errors.New("it has no worker")}
+		return "", &UnreachableError{Addr: n.addr, Err: errors.New("it has no worker")}
 	}
 	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
 	if file := p.platformFile(n); file != "" {

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
 
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -20,34 +23,56 @@ const (
 
 // retry builds on a node, and after a transient error retries, on another node if there
 // is one.
-func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
-	tried := map[*node]bool{}
+func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
+	from, tried := origin(spec, ref), map[*node]bool{}
 	waits := backoff.ExponentialBackOff{InitialInterval: firstWait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
 	waits.Reset()
+	n := b.pool.take(from, tried)
 	for again := 1; ; again++ {
-		n := b.pool.take(spec.ID, tried)
 		digest, err := do(n)
 		b.pool.give(n)
+		if err == nil {
+			b.pool.works(n)
+		}
 		if err == nil || ctx.Err() != nil {
 			return digest, err
 		}
 		tried[n] = true
 		var unreachable *UnreachableError
-		elsewhere := errors.As(err, &unreachable) && len(tried) < len(b.pool.nodes)
-		if again >= max(attempts, len(b.pool.nodes)) || !elsewhere && !transient(err) && !n.lost(err) {
+		gone := errors.As(err, &unreachable) || refused(err)
+		if gone {
+			b.pool.avoid(n)
+		}
+		elsewhere := gone && len(tried) < len(b.pool.nodes)
+		if again >= max(attempts, len(b.pool.nodes)) || !elsewhere && !transient(err) {
 			return "", err
 		}
 		n.doubt()
-		emit(runtime.Retried{What: "build " + spec.ID, Error: err.Error(), Again: again})
+		next := b.pool.take(from, tried)
+		retried := runtime.Retried{What: "build " + spec.ID, Error: err.Error(), Again: again}
+		if next != n {
+			retried.From, retried.To = redact.URLs(n.addr), redact.URLs(next.addr)
+		}
+		emit(retried)
+		n = next
 		if elsewhere {
 			continue
 		}
 		select {
 		case <-ctx.Done():
+			b.pool.give(n)
 			return "", context.Cause(ctx)
 		case <-time.After(waits.NextBackOff()):
 		}
 	}
+}
+
+// refused reports whether a builder has cancelled a build, or does not accept it. The caller
+// has not cancelled it.
+func refused(err error) bool {
+	var build *runtime.BuildError
+	code := grpcerrors.Code(err)
+	return !errors.As(err, &build) && (code == codes.Unavailable || code == codes.Canceled)
 }
 
 // passing are texts of remote errors that have no type here, and that may not occur
@@ -74,6 +99,11 @@ func transient(err error) bool {
 	var build *runtime.BuildError
 	if errors.As(err, &build) || errors.Is(err, runtime.ErrConflict) {
 		return false
+	}
+	// A builder that was never reached may have a wrong address.
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) && unreachable.Lost || unreachable == nil && refused(err) {
+		return true
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
 		return true

@@ -37,6 +37,8 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	if err != nil {
 		return "", err
 	}
+	ctx, watched := n.watch(ctx, c)
+	defer watched()
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: b.attrs(j),
@@ -75,6 +77,9 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case err != nil:
+		if lost := n.lost(ctx, c, err); lost != nil {
+			return "", lost
+		}
 		return "", explain(err, j, p)
 	}
 	digest := resp.ExporterResponse[exptypes.ExporterImageDigestKey]

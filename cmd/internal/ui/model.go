@@ -236,7 +236,11 @@ func retryText(b runtime.Retried) string {
 	if b.Wait > 0 {
 		return fmt.Sprintf("%s: %s", b.What, b.Error)
 	}
-	return fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
+	text := fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
+	if b.To != "" {
+		text += " on " + b.To
+	}
+	return text
 }
 
 // tailSize is the number of lines of a service's output that are kept.

@@ -1,0 +1,271 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // makes docker-container:// known
+	_ "github.com/moby/buildkit/client/connhelper/kubepod"         // makes kube-pod:// known
+	"github.com/moby/buildkit/util/bklog"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc/codes"
+
+	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/flight"
+)
+
+// An UnreachableError means that a builder does not respond.
+type UnreachableError struct {
+	Addr string // empty: the embedded one
+	Lost bool   // it had begun a build
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Addr == "" {
+		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
+	}
+	if e.Lost {
+		return fmt.Sprintf("BuildKit at %s was lost during the build: %v: check that it is running", redact.URLs(e.Addr), e.Err)
+	}
+	next := "check that it is running, and its address"
+	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
+		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
+	}
+	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
+}
+
+// Advice returns what to do about the builder. For the embedded builder, the caller that
+// starts it knows that.
+func (e *UnreachableError) Advice() runtime.Advice {
+	if known, ok := runtime.AdviceOf(e.Err); ok {
+		return known
+	}
+	if e.Addr == "" {
+		return runtime.Advice{Do: "install what is missing, or use another builder", Options: []string{"BuildKit"}}
+	}
+	return runtime.Advice{Do: "start it, or use another builder", Options: []string{"BuildKit"}}
+}
+
+// Unwrap returns the cause, and a [runtime.CommonError] for all images of the builder.
+func (e *UnreachableError) Unwrap() []error {
+	return []error{&runtime.CommonError{Text: e.Error()}, e.Err}
+}
+
+// A node is one builder.
+type node struct {
+	pool *pool
+	addr string // empty: the embedded one
+
+	connecting flight.Group[*client.Client] // so that callers share a connection, or its failure
+
+	mu      sync.Mutex
+	client  *client.Client // guarded by mu
+	at      string         // address of client; guarded by mu
+	doubted bool           // client may have lost its builder; guarded by mu
+
+	contexts contexts
+}
+
+// connectTimeout is how long a builder may take to respond the first time.
+const connectTimeout = 30 * time.Second
+
+// patience is how long a builder may be silent during a build before it counts as lost. One
+// whose machine is gone is silent without an error.
+const patience = time.Minute
+
+// connect returns a client of a builder that has responded. Its error is an
+// *UnreachableError.
+func (n *node) connect(ctx context.Context) (*client.Client, error) {
+	n.mu.Lock()
+	c, doubted := n.client, n.doubted
+	n.mu.Unlock()
+	if c != nil && !doubted {
+		return c, nil
+	}
+	return n.connecting.Do(ctx, "", nil, func(ctx context.Context, _ runtime.Emit) (*client.Client, error) { return n.reach(ctx) })
+}
+
+// reach connects, or checks that the builder of the connection still responds.
+func (n *node) reach(ctx context.Context) (*client.Client, error) {
+	addr := n.addr
+	if addr == "" {
+		if n.pool.opts.Start == nil {
+			return nil, &UnreachableError{Err: errors.New("there is none here: give the address of one")}
+		}
+		var err error
+		if addr, err = n.pool.opts.Start(ctx); err != nil {
+			return nil, &UnreachableError{Err: err}
+		}
+	}
+	n.mu.Lock()
+	before, at := n.client, n.at
+	n.mu.Unlock()
+	// A client that is in use is kept: it reconnects to the same address.
+	c := before
+	var err error
+	if c == nil || addr != at {
+		c, err = n.dial(ctx, addr)
+	}
+	if err == nil {
+		err = answer(ctx, c, c == before)
+	}
+	if err != nil {
+		if c != nil && c != before {
+			_ = c.Close() // it cannot be used
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &UnreachableError{Addr: addr, Err: plain(err)}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.client, n.at, n.doubted = c, addr, false
+	return c, nil
+}
+
+// watch returns a context for a build, which is cancelled with an *UnreachableError if the
+// builder becomes silent, and a function that ends the watch.
+func (n *node) watch(ctx context.Context, c *client.Client) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	patience := n.pool.patience
+	silent := fmt.Errorf("no answer within %v", patience)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(patience / 4):
+			}
+			asked, done := context.WithTimeoutCause(ctx, patience, silent)
+			_, err := c.Info(quiet(asked))
+			late := err != nil && errors.Is(context.Cause(asked), silent)
+			done()
+			if late {
+				n.drop(c)
+				cancel(&UnreachableError{Addr: n.addr, Lost: true, Err: silent})
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// drop closes a client that may never notice that its connection is dead.
+func (n *node) drop(c *client.Client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == c {
+		_ = c.Close() // it cannot be used
+		n.client = nil
+	}
+}
+
+// lost returns an *UnreachableError if err, of a build, means that the builder is gone, and
+// nil otherwise. The embedded builder is started again instead.
+func (n *node) lost(ctx context.Context, c *client.Client, err error) error {
+	if n.addr == "" || !refused(err) {
+		return nil
+	}
+	// The error could also be that of a registry, as the builder reports it.
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if _, e := c.Info(quiet(ctx)); e == nil {
+		return nil
+	}
+	return &UnreachableError{Addr: n.addr, Lost: true, Err: plain(err)}
+}
+
+// doubt makes the next build check whether the builder still responds.
+func (n *node) doubt() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doubted = true
+}
+
+// answer returns when the builder has responded. A client that has lost its connection
+// retries after a second.
+func answer(ctx context.Context, c *client.Client, before bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
+	defer cancel()
+	for again := 0; ; again++ {
+		_, err := c.Info(quiet(ctx))
+		if err == nil || !before || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(1200 * time.Millisecond): // a little more than gRPC waits
+		}
+	}
+}
+
+func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
+	if err := CheckAddress(addr); err != nil {
+		return nil, err
+	}
+	var opts []client.ClientOpt
+	if tls := n.pool.opts.TLS; tls != (TLS{}) && strings.HasPrefix(addr, "tcp://") {
+		if tls.CA != "" {
+			opts = append(opts, client.WithServerConfig(tls.ServerName, tls.CA))
+		} else {
+			opts = append(opts, client.WithServerConfigSystem(tls.ServerName))
+		}
+		if tls.Cert != "" || tls.Key != "" {
+			opts = append(opts, client.WithCredentials(tls.Cert, tls.Key))
+		}
+	}
+	return client.New(quiet(ctx), addr, opts...)
+}
+
+// CheckAddress returns an error if an address of a builder is invalid.
+func CheckAddress(addr string) error {
+	scheme, rest, ok := strings.Cut(addr, "://")
+	held := redact.Credentials(addr)
+	switch {
+	case held != "":
+		return fmt.Errorf("the address has %s in it: builders know who may build by certificates", held)
+	case !ok || rest == "":
+		return errors.New("that is not an address")
+	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):
+		return errors.New("that is Docker, whose own builder cannot push what it builds: run BuildKit in it with " +
+			"'docker run -d --name buildkitd --privileged moby/buildkit' and use docker-container://buildkitd")
+	}
+	for _, s := range []string{"unix", "tcp", "npipe", "docker-container", "kube-pod"} {
+		if scheme == s {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s:// is not known: use unix://, tcp://, docker-container:// or kube-pod://", scheme)
+}
+
+func (n *node) close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == nil {
+		return nil
+	}
+	err := n.client.Close()
+	n.client = nil
+	return err
+}
+
+// quiet prevents BuildKit's library from printing to the terminal.
+func quiet(ctx context.Context) context.Context {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return bklog.WithLogger(ctx, logrus.NewEntry(l))
+}

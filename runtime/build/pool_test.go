@@ -1,0 +1,184 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+func newTestPool(t *testing.T, addrs ...string) *pool {
+	p := newPool(Options{Addresses: addrs})
+	t.Cleanup(func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+var farm = []string{"tcp://one.test:1234", "tcp://two.test:1234", "tcp://three.test:1234"}
+
+// TestTakePreferred checks that each origin has a preferred builder, that these are spread
+// evenly, and that one more builder changes only the preference of the builds that it gets.
+func TestTakePreferred(t *testing.T) {
+	before, after := newTestPool(t, farm...), newTestPool(t, append([]string{"tcp://four.test:1234"}, farm...)...)
+	got := map[string]int{}
+	for i := range 3000 {
+		from := origin(plan.BuildSpec{ID: "web", Source: plan.Source{Path: fmt.Sprintf("svc-%d", i)}, Context: ".", Dockerfile: "Dockerfile"}, "registry.test/shop/web:1")
+		a, b := before.take(from, nil), after.take(from, nil)
+		got[a.addr]++
+		if b.addr != a.addr && b != after.nodes[0] {
+			t.Errorf("with one more builder, %q moves from %s to %s", from, a.addr, b.addr)
+		}
+		before.give(a)
+		after.give(b)
+	}
+	for _, addr := range farm {
+		if got[addr] < 800 || got[addr] > 1200 {
+			t.Errorf("of 3000 origins %d prefer %s, want about 1000", got[addr], addr)
+		}
+	}
+}
+
+// TestOrigin checks which builds prefer the same builder.
+func TestOrigin(t *testing.T) {
+	spec := plan.BuildSpec{ID: "web", Source: plan.Source{Path: "web"}, Context: ".", Dockerfile: "Dockerfile"}
+	const ref = "registry.test/shop/web:1"
+	for name, row := range map[string]struct {
+		change func(*plan.BuildSpec)
+		ref    string
+		same   bool
+	}{
+		"another content":    {func(*plan.BuildSpec) {}, "registry.test/shop/web:2", true},
+		"another target":     {func(s *plan.BuildSpec) { s.ID, s.Target = "worker", "worker" }, "registry.test/shop/worker:1", true},
+		"the same directory": {func(s *plan.BuildSpec) { s.Source.Path, s.Context = ".", "web" }, ref, true},
+		"another Dockerfile": {func(s *plan.BuildSpec) { s.Dockerfile = "worker.Dockerfile" }, ref, false},
+		"another context":    {func(s *plan.BuildSpec) { s.Context = "server" }, ref, false},
+		"another project":    {func(*plan.BuildSpec) {}, "registry.test/blog/web:1", false},
+		"a git repository":   {func(s *plan.BuildSpec) { s.Source.Git = "https://git.test/web.git" }, ref, false},
+	} {
+		other := spec
+		row.change(&other)
+		if got := origin(other, row.ref) == origin(spec, ref); got != row.same {
+			t.Errorf("%s: the same origin is %v, want %v", name, got, row.same)
+		}
+	}
+}
+
+// TestTakeBusy checks that a build leaves its preferred builder only if that has clearly more
+// to do.
+func TestTakeBusy(t *testing.T) {
+	p := newTestPool(t, farm[:2]...)
+	preferred := p.take("x", nil)
+	p.give(preferred)
+	other := p.nodes[0]
+	if other == preferred {
+		other = p.nodes[1]
+	}
+	for _, row := range []struct {
+		preferred, other int
+		want             *node
+	}{
+		{0, 0, preferred}, {0, 5, preferred}, {1, 0, preferred}, {2, 0, other}, {3, 2, preferred}, {4, 2, other},
+	} {
+		p.busy = map[*node]int{preferred: row.preferred, other: row.other}
+		if got := p.take("x", nil); got != row.want {
+			t.Errorf("with %d builds on the preferred builder and %d on the other, the build is on %s, want %s", row.preferred, row.other, got.addr, row.want.addr)
+		}
+	}
+	p.busy = map[*node]int{}
+	for range 8 { // all of one origin
+		p.take("x", nil)
+	}
+	if p.busy[preferred] != 5 || p.busy[other] != 3 {
+		t.Errorf("of 8 builds of one origin, %d are on its builder and %d on the other, want 5 and 3", p.busy[preferred], p.busy[other])
+	}
+}
+
+// TestTakeAbsent checks that a builder that has failed gets no builds until it has responded,
+// and when it is asked.
+func TestTakeAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// The addresses are invalid, so that nothing is dialed.
+		p := newTestPool(t, "no://one", "no://two")
+		preferred := p.take("x", nil)
+		p.give(preferred)
+		p.avoid(preferred)
+		p.avoid(preferred) // a second build of it fails too
+		if until := time.Until(p.aside[preferred].until); until != firstAbsence {
+			t.Errorf("it is asked after %v, want %v", until, firstAbsence)
+		}
+		var asked []time.Duration
+		began, last := time.Now(), p.aside[preferred].until
+		for time.Since(began) < 3*time.Minute {
+			n := p.take("x", nil)
+			p.give(n)
+			if n == preferred {
+				t.Fatalf("after %v a build is on the builder that has failed", time.Since(began))
+			}
+			synctest.Wait()
+			if until := p.aside[preferred].until; until != last {
+				asked, last = append(asked, time.Since(began).Round(time.Second)), until
+			}
+			time.Sleep(time.Second)
+		}
+		if len(asked) < 4 || len(asked) > 7 {
+			t.Errorf("it was asked after %v, want growing intervals", asked)
+		}
+		if n := p.take("x", map[*node]bool{preferred: true, p.nodes[0]: true, p.nodes[1]: true}); n == preferred {
+			t.Error("a build that both have failed is on the absent one")
+		}
+		for _, n := range p.nodes {
+			p.avoid(n)
+		}
+		if n := p.take("y", map[*node]bool{preferred: true}); n == preferred {
+			t.Error("with both absent, a build is on the one that it has tried")
+		}
+		p.works(preferred)
+		if n := p.take("x", nil); n != preferred {
+			t.Error("after a build on it, the builder is still avoided")
+		}
+	})
+}
+
+// TestAbsenceGrows checks that a builder that responds, but fails its builds, is left alone for
+// longer each time.
+func TestAbsenceGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestPool(t, "no://one", "no://two")
+		n := p.nodes[0]
+		var waits []time.Duration
+		for range 7 {
+			p.avoid(n)
+			waits = append(waits, time.Until(p.aside[n].until))
+			p.aside[n].back = true // as if it had responded
+		}
+		want := []time.Duration{2, 4, 8, 16, 32, 60, 60}
+		for i := range want {
+			if waits[i] != want[i]*time.Second {
+				t.Fatalf("it is left alone for %v, want %v seconds", waits, want)
+			}
+		}
+	})
+}
+
+// TestTransient checks which failures of a builder are retried.
+func TestTransient(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want bool
+	}{
+		{&UnreachableError{Addr: "tcp://b", Lost: true, Err: errors.New("gone")}, true},
+		{&UnreachableError{Addr: "tcp://b", Err: errors.New("no such file")}, false},
+		{errors.New("connection reset by peer"), true},
+		{errors.New("exit status 1"), false},
+	} {
+		if got := transient(row.err); got != row.want {
+			t.Errorf("transient(%v) = %v, want %v", row.err, got, row.want)
+		}
+	}
+}

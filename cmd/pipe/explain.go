@@ -34,8 +34,9 @@ effect that occurs only with a value that was not tried.
 
 With --image it shows instead which inputs differ between the deployed image and the one that would
 be built: files, arguments, the Dockerfile, the target, platforms, names of secrets, images that are
-arguments. It reads the environment and the registry, and builds nothing. The inputs of an image
-are recorded beside it in the registry, file by file for up to 10 000 files.`,
+arguments. It also lists the base images of the deployed one. It reads the environment and the
+registry, and builds nothing. The inputs of an image are recorded beside it in the registry, file by
+file for up to 10 000 files.`,
 		Example: `  pipe explain api
   pipe explain api --image --env staging
   pipe explain api --env staging --set replicas=2
@@ -164,6 +165,9 @@ func (a *app) writeImageChanges(env, service string, all []local.ImageChange) er
 				break
 			}
 			fmt.Fprintln(a.stdout, "  "+change.String())
+		}
+		for _, base := range c.Bases {
+			fmt.Fprintf(a.stdout, "  the deployed one is built from %s@%s\n", base.Image, base.Digest)
 		}
 	}
 	return nil

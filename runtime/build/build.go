@@ -89,9 +89,11 @@ type Builder struct {
 	walks     flight.Group[*tree]  // of contexts, by directory and patterns
 	commits   flight.Group[string] // of refs of repositories
 	checkouts git.Checkouts        // of repositories of this machine
+	tags      tags                 // of base images
 
 	mu   sync.Mutex
-	seen map[string]seen // by specification; guarded by mu
+	seen map[string]seen                // by specification; guarded by mu
+	used map[string][]runtime.BaseImage // by reference of the image; guarded by mu; see Bases
 }
 
 // seen is what Identify has determined about a specification.
@@ -104,7 +106,7 @@ var _ runtime.Builder = (*Builder)(nil)
 
 // New returns a builder. It connects on first use.
 func New(opts Options) *Builder {
-	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}}
+	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}, used: map[string][]runtime.BaseImage{}}
 	b.walks.Fresh, b.commits.Fresh = true, true // a file or a branch may have changed since
 	b.checkouts.Dir, b.checkouts.Notice = filepath.Join(opts.CacheDir, "git"), opts.Notice
 	return b

@@ -156,6 +156,9 @@ var (
 	request    = regexp.MustCompile(`^failed to do request: \w+ "[^"]*": `)
 )
 
+// tagLookup is what BuildKit adds to the error of a lookup that [sources] has requested.
+const tagLookup = "could not resolve image due to policy: error resolving source metadata from policy request: "
+
 // sourceText describes in plain words what is wrong with the source of a build, and what to
 // do if correcting the Dockerfile is not enough.
 func sourceText(text string) (words, advice string) {
@@ -170,7 +173,10 @@ func sourceText(text string) (words, advice string) {
 	if m == nil {
 		return text, ""
 	}
-	image, why := m[1], strings.TrimPrefix(m[2], m[1]+": ")
+	image, why := m[1], m[2]
+	for _, before := range []string{image + ": ", tagLookup, image + ": "} {
+		why = strings.TrimPrefix(why, before)
+	}
 	if why == "not found" {
 		return fmt.Sprintf("there is no image %s: check its name and tag", image), ""
 	}

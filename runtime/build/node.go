@@ -71,6 +71,7 @@ type node struct {
 	mu      sync.Mutex
 	client  *client.Client // guarded by mu
 	at      string         // address of client; guarded by mu
+	version string         // of BuildKit, as it says; guarded by mu
 	doubted bool           // client may have lost its builder; guarded by mu
 
 	contexts contexts
@@ -113,11 +114,12 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	// A client that is in use is kept: it reconnects to the same address.
 	c := before
 	var err error
+	var version string
 	if c == nil || addr != at {
 		c, err = n.dial(ctx, addr)
 	}
 	if err == nil {
-		err = answer(ctx, c, c == before)
+		version, err = answer(ctx, c, c == before)
 	}
 	if err != nil {
 		if c != nil && c != before {
@@ -130,8 +132,26 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.client, n.at, n.doubted = c, addr, false
+	n.client, n.at, n.version, n.doubted = c, addr, version, false
 	return c, nil
+}
+
+// reports reports whether the builder asks for each source of a build whether it may be used,
+// and takes another one as the answer.
+func (n *node) reports() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return reportsSources(n.version)
+}
+
+// reportsSources is reports for a version of BuildKit. 0.27.0 is the first one that does both:
+// 0.26 fails for the answer. A BuildKit that was built from its sources, such as the embedded
+// one, says v0.0.0+unknown.
+func reportsSources(version string) bool {
+	minor := 0
+	// Another form of version is not one of the old releases.
+	_, _ = fmt.Sscanf(strings.TrimPrefix(version, "v"), "0.%d.", &minor)
+	return minor == 0 || minor >= 27
 }
 
 // watch returns a context for a build, which is cancelled with an *UnreachableError if the
@@ -192,22 +212,25 @@ func (n *node) doubt() {
 	n.doubted = true
 }
 
-// answer returns when the builder has responded. A client that has lost its connection
-// retries after a second.
-func answer(ctx context.Context, c *client.Client, before bool) error {
+// answer returns the version of the builder when it has responded. A client that has lost its
+// connection retries after a second.
+func answer(ctx context.Context, c *client.Client, before bool) (version string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
 	defer cancel()
 	for again := 0; ; again++ {
-		_, err := c.Info(quiet(ctx))
-		if err == nil || !before || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
+		info, err := c.Info(quiet(ctx))
+		if err == nil {
+			return info.BuildkitVersion.Version, nil
+		}
+		if !before || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			return err
+			return "", err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return "", context.Cause(ctx)
 		case <-time.After(1200 * time.Millisecond): // a little more than gRPC waits
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/pipelinefile/pipe/internal/redact"
@@ -47,6 +48,10 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	}
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
+	}
+	from := &sources{tags: &b.tags}
+	if n.reports() {
+		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}
 	if t := j.src.tree; t != nil {
 		var stop func()
@@ -86,6 +91,9 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	if digest == "" {
 		return "", errors.New("BuildKit did not report the digest of the pushed image")
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used[j.ref] = from.bases()
 	return plan.Digest(digest), nil
 }
 

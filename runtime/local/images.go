@@ -339,19 +339,26 @@ type noting struct {
 	runtime.Builder
 	images *registry.Registry
 	inputs func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
+	bases  func(ref string) []runtime.BaseImage
 }
 
-// Build implements [runtime.Builder]. The note is written while the image is built: without it
-// the image is never pruned, and not explained, which is no reason not to build it.
+// Build implements [runtime.Builder]. The note is written while the image is built, and again
+// when its base images are known: without it the image is never pruned, and not explained,
+// which is no reason not to build it.
 func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
+	var made registry.Made
 	noted := make(chan struct{})
 	go func() {
 		defer close(noted)
-		_, inputs, _ := b.inputs(ctx, spec) // nil: not known
-		_ = b.images.Note(ctx, ref, inputs)
+		_, made.Inputs, _ = b.inputs(ctx, spec) // nil: not known
+		_ = b.images.Note(ctx, ref, made)
 	}()
-	defer func() { <-noted }()
-	return b.Builder.Build(ctx, spec, ref, emit)
+	digest, err := b.Builder.Build(ctx, spec, ref, emit)
+	<-noted
+	if made.Bases = b.bases(ref); err == nil && made.Bases != nil {
+		_ = b.images.Note(ctx, ref, made)
+	}
+	return digest, err
 }
 
 // An ImageChange says in what an image of a service that is built differs from the deployed
@@ -367,6 +374,8 @@ type ImageChange struct {
 	// that did not note it have built others.
 	Known   bool                  `json:"known"`
 	Changes []runtime.InputChange `json:"changes"`
+	// Bases are the base images of the deployed image (I9); nil: not known, or none.
+	Bases []runtime.BaseImage `json:"bases,omitempty"`
 }
 
 // ExplainImages compares the images that a run of p would build for a service with those that
@@ -399,16 +408,13 @@ func (r *Runtime) ExplainImages(ctx context.Context, p *plan.Plan, service strin
 			return nil, err
 		}
 		c.Same = err == nil && runtime.ByDigest(ref, digest) == c.Deployed
-		var was *runtime.ImageInputs
-		was, c.Made, err = r.images.Inputs(ctx, c.Deployed)
-		switch {
-		case err == nil:
-			c.Known = true
-		case !errors.Is(err, runtime.ErrNotFound):
+		was, err := r.images.Made(ctx, c.Deployed)
+		if err != nil && !errors.Is(err, runtime.ErrNotFound) {
 			return nil, err
 		}
+		c.Made, c.Known, c.Bases = was.At, was.Inputs != nil, was.Bases
 		if c.Known && !c.Same {
-			c.Changes = append(c.Changes, is.Since(was)...)
+			c.Changes = append(c.Changes, is.Since(was.Inputs)...)
 		}
 		all = append(all, c)
 	}

@@ -86,6 +86,7 @@ type Runtime struct {
 	deployer *deploy.Deployer // nil: there is none, as in tests
 	close    []func() error   // in the order of opening
 	warm     *warm            // nil: nothing is kept between runs
+	refresh  func()           // forgets base images; set if warm is
 	embedded *trusted         // the embedded registry; nil: another one is used
 	images   *registry.Registry
 	inputs   func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
@@ -102,6 +103,7 @@ func (r *Runtime) AddLayer(ctx context.Context, ref string, write func(io.Writer
 func (r *Runtime) Changed(paths []string) {
 	if r.warm != nil {
 		r.warm.changed(paths)
+		r.refresh()
 	}
 	if r.deployer != nil {
 		r.deployer.Changed(paths)
@@ -224,12 +226,12 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
 	if !opts.Passive {
-		r.Builder = noting{r.Builder, r.images, builder.Inputs}
+		r.Builder = noting{r.Builder, r.images, builder.Inputs, builder.Bases}
 		r.Registry = joining{r.Registry, r.joins(opts, config)}
 	}
 
 	if opts.Warm {
-		r.warm = newWarm()
+		r.warm, r.refresh = newWarm(), builder.Refresh
 		r.Builder = warmBuilder{r.Builder, r.warm}
 		r.Registry = warmRegistry{r.Registry, r.warm}
 	}

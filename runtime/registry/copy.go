@@ -28,7 +28,7 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (roo
 	noted := make(chan struct{})
 	go func() {
 		defer close(noted)
-		_ = r.Note(ctx, m.kept().String(), nil)
+		_ = r.Note(ctx, m.kept().String(), Made{})
 	}()
 	defer func() { <-noted }()
 	image := show(m.from)

@@ -31,29 +31,49 @@ import (
 const (
 	noteSuffix = ".made"
 	noteAt     = "io.github.pipelinefile.made.at"
-	// noteInputs are its inputs, as compressed JSON.
+	// noteInputs are its inputs, as compressed JSON, and noteBases its base images, as JSON.
 	noteInputs = "io.github.pipelinefile.made.inputs"
+	noteBases  = "io.github.pipelinefile.made.bases"
 
-	// maxInputs is the size of inputs that are noted; registries accept manifests of 4 MiB.
+	// maxInputs is the size of inputs that are noted, and that of base images; registries
+	// accept manifests of 4 MiB.
 	maxInputs = 1 << 20
 )
 
-// Note writes the note of the image at a tag, with what the image is built from; nil: that is
-// not known. It is written before the image is complete, so that no image lacks it because a
-// process has died.
-func (r *Registry) Note(ctx context.Context, ref string, inputs *runtime.ImageInputs) error {
+// Made is what is noted of an image that pipe has built or copied.
+type Made struct {
+	At time.Time // zero: not known
+	// Inputs are what it is built from; nil: not known.
+	Inputs *runtime.ImageInputs
+	// Bases are the images of other registries that it is built from; nil: not known.
+	Bases []runtime.BaseImage
+}
+
+// Note writes the note of the image at a tag, as it is made now; m.At is not used. It is
+// written before the image is complete, so that no image lacks it because a process has died,
+// and again when more is known.
+func (r *Registry) Note(ctx context.Context, ref string, m Made) error {
 	image, err := r.parse(ref)
 	if err != nil {
 		return err
 	}
 	annotations := map[string]string{noteAt: time.Now().UTC().Format(time.RFC3339)}
-	if inputs != nil {
-		text, err := packed(inputs)
+	if m.Inputs != nil {
+		text, err := packed(m.Inputs)
 		if err != nil {
 			return err
 		}
 		if len(text) <= maxInputs {
 			annotations[noteInputs] = text
+		}
+	}
+	if m.Bases != nil {
+		text, err := json.Marshal(m.Bases)
+		if err != nil {
+			return err
+		}
+		if len(text) <= maxInputs {
+			annotations[noteBases] = string(text)
 		}
 	}
 	tag := image.Context().Tag(image.Identifier() + noteSuffix)
@@ -89,17 +109,17 @@ func unpacked(text string) (*runtime.ImageInputs, error) {
 	return inputs, nil
 }
 
-// Inputs returns what an image, named by digest, is built from, and when, according to its
-// note. Without one the error is ErrNotFound.
-func (r *Registry) Inputs(ctx context.Context, byDigest string) (inputs *runtime.ImageInputs, made time.Time, err error) {
+// Made returns the note of an image, which is named by digest. Without one the error is
+// ErrNotFound.
+func (r *Registry) Made(ctx context.Context, byDigest string) (Made, error) {
 	image, err := r.parse(byDigest)
 	if err != nil {
-		return nil, time.Time{}, err
+		return Made{}, err
 	}
 	repo := image.Context()
 	tags, err := r.tagsOf(ctx, repo)
 	if err != nil {
-		return nil, time.Time{}, err
+		return Made{}, err
 	}
 	var noted []string
 	for _, tag := range tags {
@@ -125,24 +145,36 @@ func (r *Registry) Inputs(ctx context.Context, byDigest string) (inputs *runtime
 		return nil
 	})
 	if err != nil {
-		return nil, time.Time{}, err
+		return Made{}, err
 	}
-	notFound := fmt.Errorf("what %s is built from: %w", show(image), runtime.ErrNotFound)
 	if of == "" {
-		return nil, time.Time{}, notFound
+		return Made{}, fmt.Errorf("what %s is built from: %w", show(image), runtime.ErrNotFound)
 	}
 	annotations, err := r.readAnnotated(ctx, repo.Tag(of+noteSuffix))
 	if err != nil {
-		return nil, time.Time{}, r.explain(ctx, repo.Tag(of+noteSuffix), err)
+		return Made{}, r.explain(ctx, repo.Tag(of+noteSuffix), err)
 	}
-	made, _ = time.Parse(time.RFC3339, annotations[noteAt]) // zero: not known
-	if annotations[noteInputs] == "" {
-		return nil, made, notFound
+	m, err := madeOf(annotations)
+	if err != nil {
+		return Made{}, fmt.Errorf("the note of %s is damaged: %w", show(image), err)
 	}
-	if inputs, err = unpacked(annotations[noteInputs]); err != nil {
-		return nil, made, fmt.Errorf("the note of %s is damaged: %w", show(image), err)
+	return m, nil
+}
+
+// madeOf reads the annotations of a note, which may be anything.
+func madeOf(annotations map[string]string) (m Made, err error) {
+	m.At, _ = time.Parse(time.RFC3339, annotations[noteAt]) // zero: not known
+	if text := annotations[noteInputs]; text != "" {
+		if m.Inputs, err = unpacked(text); err != nil {
+			return Made{}, err
+		}
 	}
-	return inputs, made, nil
+	if text := annotations[noteBases]; text != "" {
+		if err := json.Unmarshal([]byte(text), &m.Bases); err != nil {
+			return Made{}, err
+		}
+	}
+	return m, nil
 }
 
 // annotated returns an empty image with annotations.

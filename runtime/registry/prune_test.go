@@ -30,7 +30,7 @@ import (
 func built(t *testing.T, r *Registry, content string, what remote.Taggable) (ref string, digest plan.Digest) {
 	t.Helper()
 	ref = r.Ref("web", plan.DigestOf([]byte(content)))
-	if err := r.Note(t.Context(), ref, nil); err != nil {
+	if err := r.Note(t.Context(), ref, Made{}); err != nil {
 		t.Fatal(err)
 	}
 	return ref, push(t, ref, what)
@@ -490,43 +490,58 @@ func TestClusters(t *testing.T) {
 	}
 }
 
-// TestInputs: what was noted of an image is found by its digest, and a damaged note is an error.
-func TestInputs(t *testing.T) {
+// TestMade: what was noted of an image is found by its digest, and a damaged note is an error.
+func TestMade(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	r := machine(t, u.addr)
-	noted := func(content string, inputs *runtime.ImageInputs) string {
+	noted := func(content string, m Made) string {
 		ref := r.Ref("web", plan.DigestOf([]byte(content)))
-		if err := r.Note(t.Context(), ref, inputs); err != nil {
+		if err := r.Note(t.Context(), ref, m); err != nil {
 			t.Fatal(err)
 		}
 		return r.prefix + "/web@" + string(push(t, ref, image(t)))
 	}
-	want := &runtime.ImageInputs{Dockerfile: "abcd", Files: map[string]string{"a": "644 1234"}, Count: 1}
-	one, without := noted("one", want), noted("two", nil)
-	got, made, err := r.Inputs(t.Context(), one)
-	if err != nil || !reflect.DeepEqual(got, want) || time.Since(made) > time.Hour {
-		t.Errorf("Inputs = %+v, %v, %v, want %+v", got, made, err, want)
+	want := Made{
+		Inputs: &runtime.ImageInputs{Dockerfile: "abcd", Files: map[string]string{"a": "644 1234"}, Count: 1},
+		Bases:  []runtime.BaseImage{{Image: "docker.io/library/redis:7", Digest: plan.DigestOf(nil)}, {Image: "r.test/x", Digest: plan.DigestOf(nil), Pinned: true}},
 	}
-	if got, _, err := r.Inputs(t.Context(), without); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("Inputs = %+v, %v, want ErrNotFound", got, err)
+	one := noted("one", want)
+	got, err := r.Made(t.Context(), one)
+	if made := got.At; err != nil || time.Since(made) > time.Hour {
+		t.Errorf("Made = %v, %v", made, err)
+	}
+	if got.At = (time.Time{}); !reflect.DeepEqual(got, want) {
+		t.Errorf("Made = %+v, want %+v", got, want)
+	}
+	if got, err := r.Made(t.Context(), noted("two", Made{})); err != nil || got.At.IsZero() || got.Inputs != nil || got.Bases != nil {
+		t.Errorf("with neither inputs nor bases: Made = %+v, %v", got, err)
+	}
+	if got, err := r.Made(t.Context(), noted("scratch", Made{Bases: []runtime.BaseImage{}})); err != nil || got.Bases == nil || len(got.Bases) > 0 {
+		t.Errorf("without bases: Made = %+v, %v, want no bases, and that they are known", got, err)
 	}
 	other := r.prefix + "/web@" + string(push(t, r.prefix+"/web:v1", image(t)))
-	if got, _, err := r.Inputs(t.Context(), other); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("of somebody else's image: Inputs = %+v, %v, want ErrNotFound", got, err)
+	if got, err := r.Made(t.Context(), other); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("of somebody else's image: Made = %+v, %v, want ErrNotFound", got, err)
 	}
-	huge := &runtime.ImageInputs{Files: map[string]string{}}
+	huge := Made{Inputs: &runtime.ImageInputs{Files: map[string]string{}}}
 	for i := range 60_000 {
-		huge.Files[rand.Text()] = strconv.Itoa(i)
+		huge.Inputs.Files[rand.Text()] = strconv.Itoa(i)
 	}
-	if got, _, err := r.Inputs(t.Context(), noted("huge", huge)); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("of too many files: %d inputs, %v, want ErrNotFound", len(got.Files), err)
+	for range 20_000 {
+		huge.Bases = append(huge.Bases, runtime.BaseImage{Image: rand.Text(), Digest: plan.DigestOf(nil)})
+	}
+	if got, err := r.Made(t.Context(), noted("huge", huge)); err != nil || got.Inputs != nil || got.Bases != nil {
+		t.Errorf("of too many files and bases: %v inputs, %d bases, %v, want none", got.Inputs != nil, len(got.Bases), err)
 	}
 	tag := r.Ref("web", plan.DigestOf([]byte("one"))) + noteSuffix
-	for _, text := range []string{"x", "H4sIAAAAAAAA", base64.StdEncoding.EncodeToString([]byte("no gzip"))} {
-		push(t, tag, annotated(map[string]string{noteInputs: text}))
-		if got, _, err := r.Inputs(t.Context(), one); err == nil || errors.Is(err, runtime.ErrNotFound) {
-			t.Errorf("of the note %q: %+v, %v, want an error", text, got, err)
+	for _, wrong := range []map[string]string{
+		{noteInputs: "x"}, {noteInputs: "H4sIAAAAAAAA"}, {noteInputs: base64.StdEncoding.EncodeToString([]byte("no gzip"))},
+		{noteBases: "x"}, {noteBases: `{"image":"x"}`},
+	} {
+		push(t, tag, annotated(wrong))
+		if got, err := r.Made(t.Context(), one); err == nil || errors.Is(err, runtime.ErrNotFound) {
+			t.Errorf("of the note %q: %+v, %v, want an error", wrong, got, err)
 		}
 	}
 }

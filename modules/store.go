@@ -2,14 +2,13 @@ package modules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
-	"time"
 
 	"github.com/pipelinefile/pipe/internal/atomicfile"
+	"github.com/pipelinefile/pipe/internal/filelock"
 	"github.com/pipelinefile/pipe/internal/lock"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -64,25 +63,15 @@ func (s store) whole(ctx context.Context, d plan.Digest) (lock.Listing, error) {
 // lock waits until no other process fetches into this store. The operating system
 // releases the lock if the process is killed.
 func (s store) lock(ctx context.Context) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err = filelock.Acquire(ctx, filepath.Join(s.dir, ".lock"))
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("wait for another pipe mod: %w", err)
+		}
 		return nil, err
 	}
-	for {
-		held, err := tryLock(file)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", file.Name(), err), file.Close())
-		}
-		if held {
-			s.sweep()
-			return func() { _ = file.Close() }, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("wait for another pipe mod: %w", context.Cause(ctx)), file.Close())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	s.sweep()
+	return unlock, nil
 }
 
 // sweep removes leftovers of killed processes. The caller must hold the lock, which all

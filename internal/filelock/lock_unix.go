@@ -1,6 +1,6 @@
 //go:build !windows
 
-package modules
+package filelock
 
 import (
 	"errors"

@@ -1,0 +1,70 @@
+// Package filelock locks files, so that processes of one machine take turns.
+package filelock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// interval is how often a lock that another process holds is tried again.
+const interval = 50 * time.Millisecond
+
+// Acquire locks the file, which it creates with its directory if necessary, and waits until
+// no other process, and no other caller in this one, holds the lock. The operating system
+// releases the lock if the process is killed. The file may be removed while nobody holds
+// the lock. When ctx is done, Acquire returns its cause.
+func Acquire(ctx context.Context, path string) (release func(), err error) {
+	for {
+		file, err := try(path)
+		if err != nil {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if file != nil {
+			return func() { _ = file.Close() }, nil // this releases the lock
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(interval):
+		}
+	}
+}
+
+// try returns the locked file, or nil if it cannot be locked now.
+func try(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	held, err := tryLock(file)
+	if err == nil && held {
+		// Whoever held it may have removed the file: others would lock a new one.
+		if held, err = same(file, path); err == nil && held {
+			now := time.Now()
+			_ = os.Chtimes(path, now, now) // so that it is not removed as an old file
+			return file, nil
+		}
+	}
+	return nil, errors.Join(err, file.Close())
+}
+
+// same reports whether an open file is the one at path.
+func same(file *os.File, path string) (bool, error) {
+	is, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	at, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(is, at), err
+}

@@ -1,0 +1,67 @@
+package filelock
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// TestAcquire: callers take turns, also if the file is removed meanwhile.
+func TestAcquire(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "lock")
+	var wait sync.WaitGroup
+	var holders, count atomic.Int32
+	for range 8 {
+		wait.Go(func() {
+			for range 5 {
+				release, err := Acquire(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				if count.Add(1)%7 == 0 {
+					if err := os.Remove(path); err != nil { // while the lock is held: the next ones lock a new file
+						t.Error(err)
+					}
+				}
+				holders.Add(-1)
+				release()
+			}
+		})
+	}
+	wait.Wait()
+	if n := count.Load(); n != 40 {
+		t.Errorf("the lock was held %d times", n)
+	}
+}
+
+// TestAcquireCancelled: a caller that waits returns when its context is done.
+func TestAcquireCancelled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := Acquire(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	cancel(enough)
+	if _, err := Acquire(ctx, path); !errors.Is(err, enough) {
+		t.Errorf("Acquire = %v", err)
+	}
+	release()
+	again, err := Acquire(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+	if _, err := Acquire(t.Context(), filepath.Join(path, "below a file")); err == nil {
+		t.Error("a file was locked below a file")
+	}
+}

@@ -3,7 +3,6 @@ package git
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -60,35 +59,4 @@ func Lookup(ctx context.Context, o Options, repository, ref string) (string, err
 		}
 	}
 	return "", nil
-}
-
-// Credential asks the user's credential helpers for the user and the password of an HTTP
-// URL. It returns an error if no helper has them.
-func Credential(ctx context.Context, address *url.URL) (user, password string, err error) {
-	var in strings.Builder
-	for _, f := range [][2]string{
-		{"protocol", address.Scheme}, {"host", address.Host}, {"path", strings.TrimPrefix(address.Path, "/")}, {"username", address.User.Username()},
-	} {
-		if strings.ContainsAny(f[1], "\n\x00") { // it would add another line to the request
-			return "", "", fmt.Errorf("%q is not a valid %s of an address", f[1], f[0])
-		}
-		if f[1] != "" {
-			in.WriteString(f[0] + "=" + f[1] + "\n")
-		}
-	}
-	in.WriteString("\n")
-	out, err := Run(ctx, Options{Stdin: strings.NewReader(in.String())}, "credential", "fill")
-	if err != nil {
-		return "", "", err
-	}
-	for line := range strings.Lines(string(out)) {
-		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
-		switch name {
-		case "username":
-			user = value
-		case "password":
-			password = value
-		}
-	}
-	return user, password, nil
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ var ErrMissing = errors.New("the program git is not installed: install it")
 type Options struct {
 	Dir        string    // working directory; default: that of this process
 	Transports []string  // that git may use, such as "https" and "ssh"; default: none
+	Settings   []string  // of git, as NAME=VALUE, which override those of the user
 	Stdin      io.Reader // default: empty
 }
 
@@ -48,7 +50,11 @@ const maxOutput = 256 << 20
 // ctx is done, Run kills git with all processes that it has started, and returns the
 // cause. An error contains the message of git, see [Complaint].
 func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", append(safe[:len(safe):len(safe)], args...)...)
+	all := slices.Clone(safe)
+	for _, s := range o.Settings {
+		all = append(all, "-c", s)
+	}
+	cmd := exec.CommandContext(ctx, "git", append(all, args...)...)
 	whole(cmd)
 	cmd.Dir = o.Dir
 	cmd.WaitDelay = time.Second

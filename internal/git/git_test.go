@@ -3,7 +3,6 @@ package git_test
 import (
 	"context"
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,28 +132,6 @@ func TestComplaint(t *testing.T) {
 		if got := git.Complaint(tt.stderr, failed); got != tt.want {
 			t.Errorf("%s: Complaint = %q, want %q", tt.name, got, tt.want)
 		}
-	}
-}
-
-// TestCredential: a helper is asked for the credentials of the URL, and a URL cannot
-// request the credentials of another host.
-func TestCredential(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "config")
-	helper := "[credential]\n\tuseHttpPath = true\n\thelper = \"!f() { test $1 = get || exit; echo password=of-$(sed -n s/^host=//p); }; f\"\n"
-	if err := os.WriteFile(config, []byte(helper), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GIT_CONFIG_GLOBAL", config)
-	user, password, err := git.Credential(t.Context(), &url.URL{Scheme: "https", User: url.User("me"), Host: "example.com", Path: "/x"})
-	if user != "me" || password != "of-example.com" || err != nil {
-		t.Errorf("Credential = %q, %q, %v", user, password, err)
-	}
-	if _, password, err := git.Credential(t.Context(), &url.URL{Scheme: "https", User: url.User("me"), Host: "example.com", Path: "/x\nhost=other.example.com"}); err == nil {
-		t.Errorf("Credential of two hosts = %q", password)
-	}
-	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
-	if _, _, err := git.Credential(t.Context(), &url.URL{Scheme: "https", Host: "example.com"}); err == nil {
-		t.Error("Credential without a helper is not an error")
 	}
 }
 

@@ -47,7 +47,7 @@ type Options struct {
 	// on loopback always are.
 	PlainHTTP []string
 	// CacheDir is a directory for digests of files and for checkouts. It may be deleted
-	// and shared. Default: nothing is cached.
+	// and shared. Default: nothing is cached, and git sources cannot be built.
 	CacheDir string
 	// Secrets is the source of the secrets of builds. Default: none.
 	Secrets runtime.Secrets
@@ -88,8 +88,9 @@ type Builder struct {
 	pool      *pool
 	walks     flight.Group[*tree]  // of contexts, by directory and patterns
 	commits   flight.Group[string] // of refs of repositories
-	checkouts git.Checkouts        // of repositories of this machine
-	tags      tags                 // of base images
+	checkouts git.Checkouts
+	fetches   flight.Group[*git.Checkout] // by commit
+	tags      tags                        // of base images
 
 	mu   sync.Mutex
 	seen map[string]seen                // by specification; guarded by mu
@@ -130,7 +131,7 @@ func (b *Builder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Diges
 	if err != nil {
 		return "", err
 	}
-	src, err := b.open(ctx, spec, "")
+	src, err := b.open(ctx, spec, opening{})
 	if err != nil {
 		return "", err
 	}
@@ -151,7 +152,7 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	b.mu.Lock()
 	was := b.seen[k]
 	b.mu.Unlock()
-	src, err := b.open(ctx, spec, was.commit)
+	src, err := b.open(ctx, spec, opening{commit: was.commit, contents: true, emit: emit})
 	if err != nil {
 		return "", err
 	}

@@ -12,8 +12,6 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/pipelinefile/pipe/internal/git"
-	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -43,9 +41,6 @@ func explain(err error, j job, p *progress) error {
 		}
 		return failed
 	}
-	if j.src.url != "" && strings.Contains(text, "git stderr:") {
-		return ofGit(problem(j.spec, fmt.Errorf("fetch %s of %s: %s", j.src.commit, redact.URLs(j.src.url), git.Complaint(text, err)), ""))
-	}
 	words, advice := sourceText(text)
 	said := &cause{words, err}
 	advised := func(err error) error {
@@ -55,9 +50,6 @@ func explain(err error, j job, p *progress) error {
 		return runtime.Advise(err, runtime.Advice{Do: advice})
 	}
 	switch {
-	case strings.HasPrefix(text, "failed to read dockerfile: "):
-		said.text = fmt.Sprintf("there is no Dockerfile %s in %s of %s", path.Join(j.spec.Source.Path, j.spec.Dockerfile), j.src.commit, redact.URLs(j.src.url))
-		return problem(j.spec, said, "write it, or name another with build = dockerfile(file = …)")
 	case transient(err):
 		// For example a registry that does not answer: the source of the build is not wrong.
 		b := j.buildError(err, p, said)

@@ -16,11 +16,13 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// openGit finds the commit of a git source. A repository on this machine is
-// checked out, and its files are sent like any others; remote repositories are
-// fetched by BuildKit.
-func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source, id *identified, commit string) error {
+// openGit finds the commit of a git source and, if contents is set or the repository is on
+// this machine, checks it out. Its files are sent to the builder like any others, so that all
+// access to repositories is that of the user's git: its credential helpers, SSH keys and
+// rewritten URLs.
+func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source, id *identified, at opening) error {
 	repo, local := b.localRepository(spec.Source.Git)
+	commit := at.commit
 	if commit == "" {
 		var err error
 		if commit, err = b.resolve(ctx, repo, spec.Source.Ref); err != nil {
@@ -34,18 +36,57 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 	id.Commit = commit
 	id.Path = path.Join(spec.Source.Path, spec.Context)
 	id.Dockerfile = path.Join(spec.Source.Path, spec.Dockerfile)
-	if !local {
-		src.url = repo
+	if !local && !at.contents {
 		return nil
 	}
-	dir, err := b.checkout(ctx, repo, commit)
+	checkout, err := b.checkout(ctx, repo, commit, at.emit)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return ofGit(problem(spec, err, ""))
+		return fetchError(spec, commit, redact.URLs(repo), err)
 	}
-	return b.openLocal(ctx, spec, dir, src)
+	src.where = " in " + commit + " of " + redact.URLs(repo)
+	if err := b.openLocal(ctx, spec, checkout.Dir, src); err != nil {
+		return err
+	}
+	if !at.contents {
+		return nil
+	}
+	return withoutPointers(spec, src, checkout.Pointers)
+}
+
+// fetchError returns the error for a commit that cannot be checked out.
+func fetchError(spec plan.BuildSpec, commit, repo string, err error) error {
+	said := problem(spec, fmt.Errorf("fetch %s of %s: %w", commit, repo, err), "")
+	var sub *git.SubmoduleError
+	switch {
+	case errors.As(err, &sub) && sub.URL == "":
+		return runtime.Advise(said, runtime.Advice{Do: fmt.Sprintf("add the submodule %s to .gitmodules of that repository, or remove the directory from its index", sub.Path)})
+	case errors.As(err, &sub):
+		return runtime.Advise(said, runtime.Advice{Do: fmt.Sprintf("correct the URL of the submodule %s in .gitmodules of that repository, and check that git can read it from here with \"git ls-remote %s\"", sub.Name, sub.URL)})
+	case errors.Is(err, git.ErrNoCommit):
+		return runtime.Advise(said, runtime.Advice{Do: "check ref= of git(): a commit that was removed from its branch by a rebase cannot be fetched from every server; a branch or a tag that contains it can"})
+	}
+	return ofGit(said)
+}
+
+// withoutPointers returns an error if a file that the build uses is a pointer of Git LFS.
+func withoutPointers(spec plan.BuildSpec, src *source, pointers []string) error {
+	context, dockerfile := path.Join(spec.Source.Path, spec.Context), path.Join(spec.Source.Path, spec.Dockerfile)
+	for _, p := range pointers {
+		rel, below := strings.CutPrefix(p, context+"/")
+		if context == "." {
+			rel, below = p, true
+		}
+		if p == dockerfile || below && src.tree.find(rel) != nil {
+			return runtime.Advise(
+				problem(spec, fmt.Errorf("the content of %s%s is in Git LFS, and the program git-lfs is not installed", p, src.where), ""),
+				runtime.Advice{Do: "install git-lfs on this machine, or leave the file out of the build with a line in .dockerignore"},
+			)
+		}
+	}
+	return nil
 }
 
 // ofGit returns an error about a git source with what to do about it.
@@ -106,59 +147,26 @@ func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, e
 	return commit != "", nil
 }
 
-// checkout returns a directory with the files of a commit of a local repository.
-func (b *Builder) checkout(ctx context.Context, repo, commit string) (string, error) {
+// checkout returns the files of a commit. Concurrent builds of a commit share the work and its
+// events.
+func (b *Builder) checkout(ctx context.Context, repo, commit string, emit runtime.Emit) (*git.Checkout, error) {
 	if b.opts.CacheDir == "" {
-		return "", errors.New("builds from repositories of this machine need a directory for checkouts, and have none")
+		return nil, errors.New("builds from git repositories need a directory for checkouts, and have none")
 	}
-	return b.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
-		steps := []struct {
-			dir  string
-			args []string
-		}{
-			{filepath.Dir(work), []string{"clone", "--quiet", "--shared", "--no-checkout", "--", repo, work}},
-			{work, []string{"checkout", "--quiet", "--detach", commit}},
-			{work, []string{"submodule", "--quiet", "update", "--init", "--recursive"}},
-		}
-		for _, step := range steps {
-			o := git.ForSources()
-			o.Dir = step.dir
-			if _, err := git.Run(ctx, o, step.args...); err != nil {
-				return fmt.Errorf("check out %s of %s: %w", commit, repo, err)
+	return b.fetches.Do(ctx, commit, emit, func(ctx context.Context, emit runtime.Emit) (*git.Checkout, error) {
+		return b.checkouts.Get(ctx, commit, func(ctx context.Context, work string) (pointers []string, err error) {
+			began := time.Now()
+			step := runtime.BuildStep{ID: commit[:12], Name: fmt.Sprintf("fetch %s of %s", commit[:12], redact.URLs(repo))}
+			start := step
+			start.Started = true
+			emit(start)
+			pointers, err = git.FetchAll(ctx, git.ForSources(), repo, commit, work)
+			step.Done, step.Took = true, time.Since(began)
+			if err != nil {
+				step.Error = err.Error()
 			}
-		}
-		return nil
+			emit(step)
+			return pointers, err
+		})
 	})
-}
-
-// withoutUser returns repo without a user name and password for HTTP, which BuildKit gets
-// as a secret, so that no log or cache key contains them.
-func withoutUser(repo string) string {
-	u, err := url.Parse(repo)
-	if err != nil || u.User == nil || u.Scheme != "https" && u.Scheme != "http" {
-		return repo
-	}
-	u.User = nil
-	return u.String()
-}
-
-// credential returns the value of an HTTP Authorization header for a repository,
-// from git's credential helpers, or "".
-func credential(ctx context.Context, repo string) string {
-	u, err := url.Parse(repo)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	user := u.User.Username()
-	pass, ok := u.User.Password()
-	if !ok {
-		// Without credentials the server decides whether it needs any.
-		user, pass, _ = git.Credential(ctx, u)
-	}
-	if pass == "" {
-		return ""
-	}
-	return basicAuth(user, pass)
 }

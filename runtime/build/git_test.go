@@ -53,16 +53,23 @@ func (r *repository) commit(f files) (commit string) {
 	return r.git("rev-parse", "HEAD")
 }
 
-// serve serves the repository over HTTP and returns its URL. If password is set, it is
-// required.
-func (r *repository) serve(password string) string {
+// A served is a repository that is served over HTTP.
+type served struct {
+	url      string
+	requests atomic.Int32
+}
+
+// serve serves the repository over HTTP. If password is set, it is required.
+func (r *repository) serve(password string) *served {
 	r.t.Helper()
+	s := &served{}
 	handler := &cgi.Handler{
 		Path:   filepath.Join(r.git("--exec-path"), "git-http-backend"),
 		Stderr: io.Discard, // clients receive the same messages
 		Env:    []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1"},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s.requests.Add(1)
 		if _, pass, _ := req.BasicAuth(); pass != password {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -71,7 +78,8 @@ func (r *repository) serve(password string) string {
 		handler.ServeHTTP(w, req)
 	}))
 	r.t.Cleanup(server.Close)
-	return server.URL + "/shop/.git"
+	s.url = server.URL + "/shop/.git"
+	return s
 }
 
 func gitSpec(url, ref string) plan.BuildSpec {
@@ -99,7 +107,7 @@ func TestBuildGit(t *testing.T) {
 	repo.git("branch", "next")
 	files{"services/web/src/x": "not committed"}.write(t, repo.dir)
 	b := newBuilder(t, t.TempDir())
-	for name, url := range map[string]string{"http": repo.serve(""), "file": "file://" + repo.dir, "path": repo.dir} {
+	for name, url := range map[string]string{"http": repo.serve("").url, "file": "file://" + repo.dir, "path": repo.dir} {
 		t.Run(name, func(t *testing.T) {
 			for ref, want := range map[string]string{
 				"v1": "first", first: "first", "main": "second", "HEAD": "second", "refs/heads/next": "second", second: "second",
@@ -131,7 +139,7 @@ func TestBuildGitMoved(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)
 	repo.commit(shop("before"))
-	url := repo.serve("")
+	url := repo.serve("").url
 	b := newBuilder(t, t.TempDir())
 	s := gitSpec(url, "main")
 	before, err := b.Identify(t.Context(), s)
@@ -184,7 +192,7 @@ func TestBuildGitPassword(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)
 	repo.commit(shop("private"))
-	url := repo.serve(password)
+	url := repo.serve(password).url
 	helper := filepath.Join(t.TempDir(), "config")
 	text := "[credential]\n\thelper = \"!f() { echo username=me; echo password=" + password + "; }; f\"\n"
 	if err := os.WriteFile(helper, []byte(text), 0o600); err != nil {
@@ -209,7 +217,7 @@ func TestBuildGitPassword(t *testing.T) {
 func TestIdentifyGitWrong(t *testing.T) {
 	repo := newRepository(t)
 	repo.commit(shop("x"))
-	private := repo.serve("secret")
+	private := repo.serve("secret").url
 	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 	t.Setenv("GIT_SSH_COMMAND", "echo no way there >&2; false") // on a line of its own, as ssh does
 	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: t.TempDir()})
@@ -220,7 +228,7 @@ func TestIdentifyGitWrong(t *testing.T) {
 		{"ssh://git@127.0.0.1/x.git", "main", at + "ask ssh://git@127.0.0.1/x.git for main: git ls-remote: no way there"},
 		{private, "main", at + "ask " + private + " for main: git ls-remote: could not read Username for '" + strings.TrimSuffix(private, "/shop/.git") + "': terminal prompts disabled: the server requires a password: add it to one of git's credential helpers"},
 		{"http://me:hunter2@127.0.0.1:1/x.git", "main", at + "ask http://REDACTED@127.0.0.1:1/x.git for main: git ls-remote: unable to access 'http://127.0.0.1:1/x.git/': "},
-		{repo.dir, strings.Repeat("ab", 20), at + "check out " + strings.Repeat("ab", 20) + " of " + repo.dir + ": git checkout: "},
+		{repo.dir, strings.Repeat("ab", 20), at + "fetch " + strings.Repeat("ab", 20) + " of " + repo.dir + ": no branch or tag contains this commit"},
 	} {
 		_, err := b.Identify(t.Context(), gitSpec(test.url, test.ref))
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
@@ -233,7 +241,7 @@ func TestIdentifyGitWrong(t *testing.T) {
 	s := gitSpec(repo.dir, "main")
 	s.Dockerfile = "nothere"
 	_, err := b.Identify(t.Context(), s)
-	if want := at + "there is no Dockerfile services/web/nothere: write it, or name another with build = dockerfile(file = …)"; err == nil || err.Error() != want {
+	if want := at + "there is no Dockerfile services/web/nothere in " + repo.git("rev-parse", "HEAD") + " of " + repo.dir + ": write it, or name another with build = dockerfile(file = …)"; err == nil || err.Error() != want {
 		t.Errorf("Identify = %v\nwant %s", err, want)
 	}
 }
@@ -243,7 +251,7 @@ func TestBuildGitWrong(t *testing.T) {
 	host := images(t)
 	repo := newRepository(t)
 	commit := repo.commit(shop("x"))
-	url := repo.serve("")
+	url := repo.serve("").url
 	b := newBuilder(t, t.TempDir())
 	s := gitSpec(url, "main")
 	s.Dockerfile = "nothere"
@@ -255,7 +263,7 @@ func TestBuildGitWrong(t *testing.T) {
 	}
 	unknown := strings.Repeat("ab", 20)
 	_, err = fails(t, b, gitSpec(url, unknown), host+"/web:1")
-	want = "Pipelinefile:3:1: fetch " + unknown + " of " + url + ": reference is not a tree: " + unknown
+	want = "Pipelinefile:3:1: fetch " + unknown + " of " + url + ": no branch or tag contains this commit"
 	if err.Error() != want {
 		t.Errorf("Build = %v\nwant %s", err, want)
 	}

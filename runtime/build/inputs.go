@@ -20,7 +20,7 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 	b.mu.Lock()
 	was := b.seen[k]
 	b.mu.Unlock()
-	src, err := b.open(ctx, spec, was.commit)
+	src, err := b.open(ctx, spec, opening{commit: was.commit})
 	if err != nil {
 		return "", nil, err
 	}

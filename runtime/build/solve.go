@@ -3,23 +3,17 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/tonistiigi/fsutil"
 
-	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -53,21 +47,16 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	if n.reports() {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}
-	if t := j.src.tree; t != nil {
-		var stop func()
-		ctx, stop = t.guard(ctx, j.spec)
-		defer stop()
-		id, release, err := n.contexts.share(c, t, j.spec.Dockerfile)
-		if err != nil {
-			return "", err
-		}
-		defer release()
-		opt.FrontendAttrs["local-sessionid:context"] = id
-		opt.LocalMounts = map[string]fsutil.FS{"dockerfile": j.src.dockerfile}
-		opt.SharedKey = sharedKey(t.dir, j.spec.Dockerfile)
-	} else if opt.FrontendInputs, err = gitInputs(j); err != nil {
+	ctx, stop := j.src.tree.guard(ctx, j.spec)
+	defer stop()
+	id, release, err := n.contexts.share(c, j.src.tree, j.spec.Dockerfile)
+	if err != nil {
 		return "", err
 	}
+	defer release()
+	opt.FrontendAttrs["local-sessionid:context"] = id
+	opt.LocalMounts = map[string]fsutil.FS{"dockerfile": j.src.dockerfile}
+	opt.SharedKey = sharedKey(j.src.tree.dir, j.spec.Dockerfile)
 
 	p := newProgress(emit, hider(j.secrets, j.ref, j.spec.ID, j.spec.Source.Git, j.spec.Source.Path, j.spec.Context, j.spec.Dockerfile, j.spec.Target))
 	status := make(chan *client.SolveStatus)
@@ -106,9 +95,6 @@ func (b *Builder) attrs(j job) map[string]string {
 		"filename":                    dockerfileName,
 		"platform":                    strings.Join(j.spec.Platforms, ","),
 		"build-arg:SOURCE_DATE_EPOCH": "0",
-	}
-	if j.src.tree == nil {
-		attrs["filename"] = j.spec.Dockerfile
 	}
 	if j.src.platform != "" {
 		attrs["platform"] = j.src.platform
@@ -173,37 +159,4 @@ func loopback(hostPort string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// gitInputs returns the context and the directory of the Dockerfile in a commit that BuildKit
-// fetches.
-func gitInputs(j job) (map[string]llb.State, error) {
-	at := func(dir string) llb.State {
-		opts := []llb.GitOption{
-			llb.GitRef(j.src.commit),
-			llb.WithCustomName(fmt.Sprintf("load %s of %s", j.src.commit[:12], redact.URLs(j.src.url))),
-		}
-		if dir = path.Clean(dir); dir != "." {
-			opts = append(opts, llb.GitSubDir(dir))
-		}
-		if hosts, err := knownHosts(); err == nil {
-			opts = append(opts, llb.KnownSSHHosts(hosts))
-		}
-		return llb.Git(withoutUser(j.src.url), "", opts...)
-	}
-	return map[string]llb.State{
-		"context":    at(path.Join(j.spec.Source.Path, j.spec.Context)),
-		"dockerfile": at(j.spec.Source.Path),
-	}, nil
-}
-
-// knownHosts returns the SSH host keys that the user trusts. Without them, BuildKit would
-// trust any host.
-func knownHosts() (string, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
-	}
-	data, err := os.ReadFile(filepath.Join(home, ".ssh", "known_hosts"))
-	return string(data), err
 }

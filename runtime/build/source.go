@@ -26,14 +26,20 @@ type source struct {
 	identity plan.Digest
 	platform string // the default platform, used if the specification has none
 
-	// A local context, or a checkout of a local repository.
+	// A local context, or one in a checkout; nil if the checkout is not needed.
 	tree       *tree
 	dockerfile *folder // contains the Dockerfile, under the name Dockerfile, and its own .dockerignore
 	unused     string  // a .dockerignore beside the Dockerfile that does not apply; usually empty
 
-	// A commit that BuildKit fetches.
-	url    string
-	commit string // also of a checkout
+	commit string // of a git source
+	where  string // that it is in a checkout, for errors: empty, or " in COMMIT of URL"
+}
+
+// An opening says what is known about a source, and what is needed.
+type opening struct {
+	commit   string       // that the ref of a git source was resolved to before; usually empty
+	contents bool         // the files of a git source are needed, too
+	emit     runtime.Emit // receives the events of a fetch; may be nil
 }
 
 // identified is the content of an identity. Its JSON is the input of the hash, so the names
@@ -52,9 +58,8 @@ type identified struct {
 	Bases      map[string]plan.Digest `json:",omitempty"` // the identities of images, by argument
 }
 
-// open determines the source of spec. If commit is set, it is the commit that the ref of a
-// git source was resolved to before.
-func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, commit string) (*source, error) {
+// open determines the source of spec.
+func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*source, error) {
 	src := &source{}
 	id := identified{
 		Schema: schema, Target: spec.Target, Args: spec.Args, Platforms: spec.Platforms,
@@ -75,7 +80,7 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, commit string) 
 	}
 	var err error
 	if spec.Source.Git != "" {
-		err = b.openGit(ctx, spec, src, &id, commit)
+		err = b.openGit(ctx, spec, src, &id, at)
 	} else {
 		err = b.openLocal(ctx, spec, b.opts.Dir, src)
 		if err == nil {
@@ -118,11 +123,11 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	}
 	switch {
 	case errors.Is(err, workspace.ErrOutside):
-		return problem(spec, fmt.Errorf("the Dockerfile %s %w", shown, err), "")
+		return problem(spec, fmt.Errorf("the Dockerfile %s%s %w", shown, src.where, err), "")
 	case errors.Is(err, fs.ErrNotExist):
-		return problem(spec, fmt.Errorf("there is no Dockerfile %s", shown), "write it, or name another with build = dockerfile(file = …)")
+		return problem(spec, fmt.Errorf("there is no Dockerfile %s%s", shown, src.where), "write it, or name another with build = dockerfile(file = …)")
 	case err != nil && isFolder(file):
-		return problem(spec, fmt.Errorf("the Dockerfile %s is a directory", shown), "name the file with build = dockerfile(file = …)")
+		return problem(spec, fmt.Errorf("the Dockerfile %s%s is a directory", shown, src.where), "name the file with build = dockerfile(file = …)")
 	case err != nil:
 		return problem(spec, fmt.Errorf("read Dockerfile %s: %w", shown, err), "")
 	}
@@ -133,11 +138,11 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 	const next = "name another with source = local(…) or build = dockerfile(context = …)"
 	switch {
 	case errors.Is(err, workspace.ErrOutside):
-		return problem(spec, fmt.Errorf("the build context %s %w", shown, err), next)
+		return problem(spec, fmt.Errorf("the build context %s%s %w", shown, src.where, err), next)
 	case err != nil:
-		return problem(spec, fmt.Errorf("there is no directory %s, the build context", shown), next)
+		return problem(spec, fmt.Errorf("there is no directory %s, the build context%s", shown, src.where), next)
 	case !isFolder(dir):
-		return problem(spec, fmt.Errorf("the build context %s is not a directory", shown), next)
+		return problem(spec, fmt.Errorf("the build context %s%s is not a directory", shown, src.where), next)
 	}
 	patterns, err := ignored(top, spec, src.dockerfile)
 	if err != nil {

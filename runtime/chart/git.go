@@ -27,10 +27,10 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 	if !git.IsCommit(commit) { // it is the name of a directory
 		return nil, fmt.Errorf("%q of %s is not a commit", commit, shown)
 	}
-	dir, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) error {
+	checkout, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) ([]string, error) {
 		ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("git did not end within %s", fetchTime))
 		defer stop()
-		return git.Fetch(ctx, git.ForSources(), ref.Git, commit, work)
+		return nil, git.Fetch(ctx, git.ForSources(), ref.Git, commit, work)
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -38,7 +38,7 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 		}
 		return nil, fmt.Errorf("fetch %s of %s: %w; check that git can read it from here with \"git ls-remote\"", ref.Version, shown, err)
 	}
-	in := NewShelf(dir, s.cache)
+	in := NewShelf(checkout.Dir, s.cache)
 	in.what, in.Notice = "repository", s.Notice
 	path, err := in.inWorkspace(ref.Ref)
 	if err != nil {

@@ -1,0 +1,206 @@
+package git_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pipelinefile/pipe/internal/git"
+)
+
+// TestFetchAll: a commit is fetched with its submodules, also nested ones, ones with relative
+// URLs and renamed ones, and without their repositories.
+func TestFetchAll(t *testing.T) {
+	s := newServer(t)
+	deep, money, shop := s.repository("deep.git"), s.repository("libs/money.git"), s.repository("shop.git")
+	inDeep := deep.commit(map[string]string{"d": "deep"})
+	inMoney := money.commit(map[string]string{"m": "money", "Dockerfile": "FROM scratch\n"}, sub{name: "deep", path: "below/deep", url: "../../deep.git", commit: inDeep})
+	commit := shop.commit(map[string]string{"a/b": "text", "link": "-> a/b", "eol": "one\r\ntwo\n", ".gitattributes": "none -text\n"},
+		sub{name: "money", path: "vendor/money", url: "../libs/money.git", commit: inMoney},
+		sub{name: "first.name", path: "renamed", url: s.url + "/deep.git", commit: inDeep},
+		sub{name: "off", path: "off", url: s.url + "/nowhere.git", commit: inDeep, update: "none"},
+	)
+	want := map[string]string{
+		"a/b": "text", "link": "-> a/b", "eol": "one\r\ntwo\n", ".gitattributes": "none -text\n",
+		"vendor/money/m": "money", "vendor/money/Dockerfile": "FROM scratch\n", "vendor/money/below/deep/d": "deep",
+		"renamed/d": "deep", "off": "directory",
+	}
+	config := filepath.Join(t.TempDir(), "config")
+	text := "[core]\n\tautocrlf = true\n[submodule]\n\trecurse = true\n[init]\n\ttemplateDir = /no/such/directory\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, env := range map[string]string{"no settings": os.DevNull, "settings of the user": config} {
+		t.Setenv("GIT_CONFIG_GLOBAL", env)
+		for from, url := range map[string]string{"http": shop.url, "file": "file://" + filepath.Join(s.root, "shop.git"), "path": filepath.Join(s.root, "shop.git")} {
+			got, _, err := s.fetch(url, commit)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, from, err)
+			}
+			for _, modules := range []string{".gitmodules", "vendor/money/.gitmodules"} {
+				if got[modules] == "" {
+					t.Errorf("%s, %s: there is no %s", name, from, modules)
+				}
+				delete(got, modules)
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%s, %s: got %q\nwant %q", name, from, got, want)
+			}
+		}
+	}
+}
+
+// TestFetchAllOld: a commit that the server does not send alone is fetched with the branches
+// and tags that contain it.
+func TestFetchAllOld(t *testing.T) {
+	s := newServer(t)
+	shop := s.repository("shop.git")
+	first := shop.commit(map[string]string{"x": "first"})
+	lost := shop.commit(map[string]string{"x": "lost"})
+	shop.git(shop.dir, "reset", "--quiet", "--hard", first)
+	tagged := shop.commit(map[string]string{"x": "tagged"})
+	shop.git(shop.dir, "tag", "--annotate", "--message=x", "v1")
+	shop.git(shop.dir, "reset", "--quiet", "--hard", first)
+	last := shop.commit(map[string]string{"x": "last"})
+	upload := "POST /shop.git/git-upload-pack"
+
+	for _, old := range []bool{false, true} {
+		s.old = old
+		for commit, want := range map[string]string{first: "first", tagged: "tagged", last: "last"} {
+			s.count(upload)
+			got, _, err := s.fetch(shop.url, commit)
+			if err != nil || got["x"] != want {
+				t.Errorf("old=%v: %s has %q, %v", old, want, got, err)
+			}
+			n := s.count(upload)
+			if most := map[bool]int{false: 2, true: 3}[old]; n == 0 || n > most {
+				t.Errorf("old=%v: %s took %d requests", old, want, n)
+			}
+		}
+	}
+	for _, commit := range []string{lost, strings.Repeat("ab", 20)} {
+		if _, _, err := s.fetch(shop.url, commit); !errors.Is(err, git.ErrNoCommit) {
+			t.Errorf("fetch of %s = %v", commit, err)
+		}
+	}
+
+	// A server of files only, which knows nothing of shallow fetches.
+	shop.git(shop.dir, "update-server-info")
+	dumb := httptest.NewServer(http.FileServer(http.Dir(s.root)))
+	t.Cleanup(dumb.Close)
+	if got, _, err := s.fetch(dumb.URL+"/shop.git", first); err != nil || got["x"] != "first" {
+		t.Errorf("from a server of files: %q, %v", got, err)
+	}
+}
+
+// TestFetchAllSHA256: a repository can have the other kind of hashes.
+func TestFetchAllSHA256(t *testing.T) {
+	s := newServer(t)
+	shop := &served{s, "shop.git", t.TempDir(), s.url + "/shop.git"}
+	s.git("", "init", "--quiet", "--object-format=sha256", "--separate-git-dir", filepath.Join(s.root, shop.name), shop.dir)
+	commit := shop.commit(map[string]string{"x": "text"})
+	if got, _, err := s.fetch(shop.url, commit); err != nil || got["x"] != "text" || len(commit) != 64 {
+		t.Errorf("fetch of %s = %q, %v", commit, got, err)
+	}
+}
+
+// TestSubmoduleErrors: the error names the submodule, its path and its URL, without
+// credentials.
+func TestSubmoduleErrors(t *testing.T) {
+	s := newServer(t)
+	money := s.repository("money.git")
+	good := money.commit(map[string]string{"m": "money"})
+	lost := strings.Repeat("ab", 20)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	gone := strings.Replace(closed.URL, "http://", "http://me:hunter2@", 1) + "/x.git?token=abc"
+	nested := s.repository("nested.git")
+	inNested := nested.commit(nil, sub{name: "inner", path: "in/ner", url: s.url + "/moved.git", commit: good})
+
+	for name, test := range map[string]struct {
+		sub             sub
+		want            git.SubmoduleError
+		text            string
+		fromThisMachine bool // the repository is on this machine, and the error is the same
+	}{
+		"the repository was moved": {
+			sub{name: "money", path: "money", url: "../moved.git", commit: good},
+			git.SubmoduleError{Name: "money", Path: "money", URL: s.url + "/moved.git"},
+			"submodule money of " + s.url + "/moved.git: git fetch: repository '" + s.url + "/moved.git/' not found", false,
+		},
+		"its server cannot be reached": {
+			sub{name: "money", path: "libs/money", url: gone, commit: good},
+			git.SubmoduleError{Name: "money", Path: "libs/money", URL: strings.Replace(closed.URL, "http://", "http://REDACTED@", 1) + "/x.git?REDACTED"},
+			"submodule money in libs/money of http://REDACTED@", true,
+		},
+		"its commit is gone": {
+			sub{name: "money", path: "money", url: s.url + "/money.git", commit: lost},
+			git.SubmoduleError{Name: "money", Path: "money", URL: s.url + "/money.git"},
+			"submodule money of " + s.url + "/money.git: no branch or tag contains this commit", true,
+		},
+		"it is in no .gitmodules": {
+			sub{path: "libs/money", commit: good},
+			git.SubmoduleError{Path: "libs/money"},
+			"submodule libs/money: there is no entry for it in .gitmodules", true,
+		},
+		"nested": {
+			sub{name: "nested", path: "a/nested", url: s.url + "/nested.git", commit: inNested},
+			git.SubmoduleError{Name: "inner", Path: "a/nested/in/ner", URL: s.url + "/moved.git"},
+			"submodule inner in a/nested/in/ner of " + s.url + "/moved.git: git fetch: ", true,
+		},
+		"it is a directory of this machine": {
+			sub{name: "money", path: "money", url: filepath.Join(s.root, "money.git"), commit: good},
+			git.SubmoduleError{Name: "money", Path: "money", URL: filepath.Join(s.root, "money.git")},
+			"submodule money of " + filepath.Join(s.root, "money.git") + ": its URL in .gitmodules is a directory of the machine", false,
+		},
+		"it is a file URL": {
+			sub{name: "money", path: "money", url: "file://" + filepath.Join(s.root, "money.git"), commit: good},
+			git.SubmoduleError{Name: "money", Path: "money", URL: "file://" + filepath.Join(s.root, "money.git")},
+			"submodule money of file://" + filepath.Join(s.root, "money.git") + ": its URL in .gitmodules is a directory of the machine", false,
+		},
+		"it is a command": {
+			sub{name: "money", path: "money", url: "ext::touch x", commit: good},
+			git.SubmoduleError{Name: "money", Path: "money", URL: "ext::touch x"},
+			"submodule money of ext::touch x: git fetch: transport 'ext' not allowed", true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := s.repository("shop-" + strings.ReplaceAll(name, " ", "-") + ".git")
+			commit := shop.commit(nil, test.sub)
+			urls := []string{shop.url}
+			if test.fromThisMachine {
+				urls = append(urls, filepath.Join(s.root, shop.name))
+			}
+			for _, url := range urls {
+				_, _, err := s.fetch(url, commit)
+				var got *git.SubmoduleError
+				if !errors.As(err, &got) || !strings.HasPrefix(err.Error(), test.text) {
+					t.Fatalf("from %s: %v\nwant %s", url, err, test.text)
+				}
+				if got.Name != test.want.Name || got.Path != test.want.Path || got.URL != test.want.URL {
+					t.Errorf("from %s: %+v\nwant %+v", url, got, test.want)
+				}
+				if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "abc") && test.sub.url == gone {
+					t.Errorf("the error has a password: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestLocal: what names a directory of this machine is decided as git does.
+func TestLocal(t *testing.T) {
+	for url, want := range map[string]bool{
+		"/srv/x.git": true, "../x": true, "x": true, "file:///srv/x": true, "./a:b": true, "a/b:c": true,
+		"https://host/x": false, "ssh://host/x": false, "git@host:x": false, "host:x/y": false, "ext::sh -c x": false,
+	} {
+		if got := git.Local(url); got != want {
+			t.Errorf("Local(%q) = %v", url, got)
+		}
+	}
+}

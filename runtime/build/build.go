@@ -35,8 +35,8 @@ type Options struct {
 	// Dir is the root of the workspace, which contains the sources.
 	Dir string
 	// Addresses are addresses of BuildKit: unix:///run/x.sock, tcp://host:port,
-	// docker-container://name, kube-pod://name. Builds are distributed across them;
-	// they should have the same platform.
+	// ssh://user@host, docker-container://name, kube-pod://name, docker://context. Builds
+	// are distributed across them (I20); they should have the same platform.
 	Addresses []string
 	// Start, used if there are no addresses, starts the embedded BuildKit if it is not
 	// running, and returns its address. It is called when a build needs it.

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -218,6 +219,8 @@ var noise = []*regexp.Regexp{
 	regexp.MustCompile(`^connection error: desc = "?`),
 	regexp.MustCompile(`^transport: Error while dialing:? ?`),
 	regexp.MustCompile(`^transport: `),
+	regexp.MustCompile(`^error reading server preface: `),
+	regexp.MustCompile(`^command \[.*?\] has exited with .*?, make sure the URL is valid, and Docker [\d.]+ or later is installed on the remote host: stderr=`),
 }
 
 // plain returns err without the noise that libraries add.
@@ -225,9 +228,15 @@ func plain(err error) error {
 	text := err.Error()
 	for again := true; again; {
 		again = false
+		if quoted, ok := strings.CutPrefix(text, "connection error: desc = "); ok {
+			if unquoted, err := strconv.Unquote(quoted); err == nil {
+				text = unquoted
+			}
+		}
 		for _, n := range noise {
 			if loc := n.FindStringIndex(text); loc != nil && loc[1] > 0 {
-				text, again = text[loc[1]:], true
+				text, again = strings.TrimSpace(text[loc[1]:]), true
+				break
 			}
 		}
 	}

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
-	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // makes docker-container:// known
-	_ "github.com/moby/buildkit/client/connhelper/kubepod"         // makes kube-pod:// known
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/sirupsen/logrus"
@@ -34,12 +33,15 @@ func (e *UnreachableError) Error() string {
 	if e.Addr == "" {
 		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
 	}
+	if errors.Is(e.Err, errCannotPush) {
+		return fmt.Sprintf("BuildKit at %s: %v", e.Addr, e.Err)
+	}
 	if e.Lost {
 		return fmt.Sprintf("BuildKit at %s was lost during the build: %v: check that it is running", redact.URLs(e.Addr), e.Err)
 	}
 	next := "check that it is running, and its address"
 	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
-		next = "an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, docker-container://name, kube-pod://name"
+		next = "an address is such as " + examples()
 	}
 	return fmt.Sprintf("BuildKit at %s cannot be reached: %v: %s", redact.URLs(e.Addr), e.Err, next)
 }
@@ -120,6 +122,9 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	}
 	if err == nil {
 		version, err = answer(ctx, c, c == before)
+	}
+	if e := engineOf(addr); err == nil && e != nil {
+		err = e.check(ctx, c)
 	}
 	if err != nil {
 		if c != nil && c != before {
@@ -251,28 +256,18 @@ func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
 			opts = append(opts, client.WithCredentials(tls.Cert, tls.Key))
 		}
 	}
+	if e := engineOf(addr); e != nil {
+		return client.New(quiet(ctx), "", e.options()...)
+	}
 	return client.New(quiet(ctx), addr, opts...)
 }
 
-// CheckAddress returns an error if an address of a builder is invalid.
-func CheckAddress(addr string) error {
-	scheme, rest, ok := strings.Cut(addr, "://")
-	held := redact.Credentials(addr)
-	switch {
-	case held != "":
-		return fmt.Errorf("the address has %s in it: builders know who may build by certificates", held)
-	case !ok || rest == "":
-		return errors.New("that is not an address")
-	case scheme == "docker", strings.HasSuffix(rest, "docker.sock"):
-		return errors.New("that is Docker, whose own builder cannot push what it builds: run BuildKit in it with " +
-			"'docker run -d --name buildkitd --privileged moby/buildkit' and use docker-container://buildkitd")
+// sessions returns what connects sessions to the builder of c.
+func (n *node) sessions(c *client.Client) session.Dialer {
+	if e := engineOf(n.addr); e != nil {
+		return e.session
 	}
-	for _, s := range []string{"unix", "tcp", "npipe", "docker-container", "kube-pod"} {
-		if scheme == s {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s:// is not known: use unix://, tcp://, docker-container:// or kube-pod://", scheme)
+	return c.Dialer()
 }
 
 func (n *node) close() error {

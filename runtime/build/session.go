@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/filesync"
 
@@ -31,14 +30,14 @@ type shared struct {
 }
 
 // share returns the session that sends t for the Dockerfile, until release.
-func (c *contexts) share(cl *client.Client, t *tree, dockerfile string) (id string, release func(), err error) {
+func (c *contexts) share(dial session.Dialer, t *tree, dockerfile string) (id string, release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// The digest in the key makes sure that no build gets files of another state.
 	key := t.key + " " + string(t.digest) + " " + dockerfile
 	s := c.open[key]
 	if s == nil || s.over() {
-		if s, err = newShared(cl, t, dockerfile); err != nil {
+		if s, err = newShared(dial, t, dockerfile); err != nil {
 			return "", nil, err
 		}
 		if c.open == nil {
@@ -50,7 +49,7 @@ func (c *contexts) share(cl *client.Client, t *tree, dockerfile string) (id stri
 	return s.session.ID(), func() { c.release(key, s) }, nil
 }
 
-func newShared(cl *client.Client, t *tree, dockerfile string) (*shared, error) {
+func newShared(dial session.Dialer, t *tree, dockerfile string) (*shared, error) {
 	// It ends with its last user, not with the context of the first one.
 	ctx, stop := context.WithCancel(quiet(context.Background()))
 	sess, err := session.NewSession(ctx, sharedKey(t.dir, dockerfile))
@@ -63,7 +62,7 @@ func newShared(cl *client.Client, t *tree, dockerfile string) (*shared, error) {
 	go func() {
 		defer close(s.stopped)
 		// The builds notice its end, like that of their own sessions.
-		_ = sess.Run(ctx, cl.Dialer())
+		_ = sess.Run(ctx, dial)
 	}()
 	return s, nil
 }

@@ -49,7 +49,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	}
 	ctx, stop := j.src.tree.guard(ctx, j.spec)
 	defer stop()
-	id, release, err := n.contexts.share(c, j.src.tree, j.spec.Dockerfile)
+	id, release, err := n.contexts.share(n.sessions(c), j.src.tree, j.spec.Dockerfile)
 	if err != nil {
 		return "", err
 	}

@@ -125,7 +125,7 @@ func dial(ctx context.Context, addr string) error {
 	case "unix":
 		host = u.Path
 	case "tcp":
-	default: // docker-container, kube-pod: their command line programs connect
+	default: // docker, docker-container, kube-pod, ssh: their command line programs connect
 		return nil
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, host)

@@ -142,8 +142,12 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 }
 
 // reports reports whether the builder asks for each source of a build whether it may be used,
-// and takes another one as the answer.
+// and takes another one as the answer. A Docker engine does not say which version of BuildKit
+// it has.
 func (n *node) reports() bool {
+	if engineOf(n.addr) != nil {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return reportsSources(n.version)

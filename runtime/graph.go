@@ -38,8 +38,8 @@ func limits(p plan.Pipeline) []int {
 // ahead omits the edge from complete to the images (A2); tasks of lower stages have
 // higher priority. Each image is in the graph once, in the first
 // stage that needs it; images of the same identity are built one after the other, so
-// that no work is done twice (I2). The jobs of a stage that guard services which are
-// stopped or deleted come before its other services, which depend on them.
+// that no work is done twice (I2). The teardowns of a stage come before its other services, which
+// depend on them.
 //
 // Changes that the cluster would refuse are found concurrently with the builds: all
 // services depend on the checks of all stages (D8).
@@ -104,8 +104,8 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 			tasks = append(tasks, t)
 		}
 		tasks = append(tasks, built)
-		var guards []*sched.Task
-		for _, s := range st.guardsFirst() {
+		var teardowns []*sched.Task
+		for _, s := range st.teardownsFirst() {
 			t := &sched.Task{Name: s.Name, Class: classDeploy, Priority: st.index, Wave: st.index}
 			if r.Turn != nil && r.Turn.same(s) {
 				t.Class = -1 // it only waits for an older run of the session
@@ -126,10 +126,10 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 					t.Needs = append(t.Needs, image)
 				}
 			}
-			if s.guard {
-				guards = append(guards, t)
+			if s.teardown {
+				teardowns = append(teardowns, t)
 			} else {
-				t.Needs = append(t.Needs, guards...)
+				t.Needs = append(t.Needs, teardowns...)
 			}
 			if s.waitsForSecrets() {
 				wait := &sched.Task{Name: "Secrets of " + s.Name, Class: -1, Wave: st.index, Needs: slices.Clone(t.Needs)}

@@ -100,7 +100,7 @@ func (im *image) why() string {
 // the request, or that of a job whose image was built when the rest was deployed.
 func (r *run) given(s *service, name string) string {
 	key := plan.ImageKey(s.Name, name)
-	if ref := r.req.Images[key]; ref != "" || !s.guard {
+	if ref := r.req.Images[key]; ref != "" || !s.teardown {
 		return ref
 	}
 	return r.env.Images[key]

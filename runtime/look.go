@@ -416,4 +416,4 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 }
 
 // deploys reports whether the run deploys s, or prepares its deploy.
-func (sc *scope) deploys(s *service) bool { return sc.action == Deploy || s.guard }
+func (sc *scope) deploys(s *service) bool { return sc.action == Deploy || s.teardown }

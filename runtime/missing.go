@@ -30,7 +30,7 @@ type MissingSecret struct {
 type SecretMaker struct {
 	Object string // such as "ExternalSecret mail"
 	Why    string // why it has not done so yet; empty: unknown
-	Look   string // a command that shows the object
+	Show   string // a command that shows the object
 }
 
 // Wanted describes what is missing, and the object that is to create it.
@@ -142,7 +142,7 @@ func (r *run) unmade() map[string][]plan.Diagnostic {
 		}
 		if m.By != nil {
 			d.Message = fmt.Sprintf("%s %s %s, which namespace %s does not have yet", some(m.Services, maxRelated), needs(m.Services), m, r.namespace)
-			d.Hint = fmt.Sprintf("a run waits for %s to create it, at most for timeout= of the service; see its status with: %s", m.By.Object, m.By.Look)
+			d.Hint = fmt.Sprintf("a run waits for %s to create it, at most for timeout= of the service; see its status with: %s", m.By.Object, m.By.Show)
 			if m.By.Why != "" {
 				d.Message += ": " + m.By.Object + ": " + m.By.Why
 			}

@@ -15,9 +15,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// guarded is a plan of a database, an application and, in the stage of the
+// withTeardowns is a plan of a database, an application and, in the stage of the
 // application, jobs for three moments.
-func guarded() *plan.Plan {
+func withTeardowns() *plan.Plan {
 	p := pipeline(2)
 	app(p, 1, "db")
 	for _, on := range []plan.Moment{"deploy", "stop", "delete"} {
@@ -39,7 +39,7 @@ func operations(w *runtimetest.World, from int) string {
 	return strings.Join(all, ", ")
 }
 
-// TestMoments: jobs run at their moment, before what they guard goes, with the
+// TestMoments: jobs run at their moment, before what comes after them goes, with the
 // image of the last deploy, wherever that is asked for.
 func TestMoments(t *testing.T) {
 	w := runtimetest.NewWorld()
@@ -55,7 +55,7 @@ func TestMoments(t *testing.T) {
 		}
 		return record
 	}
-	p := guarded()
+	p := withTeardowns()
 	p.Pipeline.DeployParallelism = 1
 	record := act(runtime.Deploy, p, "deploy db, deploy on-deploy, deploy api")
 	for i, want := range map[int]string{2: "runs on stop", 3: "runs on delete"} {
@@ -90,11 +90,11 @@ func TestMoments(t *testing.T) {
 	}
 }
 
-// TestGuardFails: what a job guards stays if the job fails, and goes once the
+// TestTeardownFails: what comes after a teardown stays if the job fails, and goes once the
 // job is skipped.
-func TestGuardFails(t *testing.T) {
+func TestTeardownFails(t *testing.T) {
 	w := runtimetest.NewWorld()
-	p := guarded()
+	p := withTeardowns()
 	_, err := run(t, w, runtime.Request{Plan: p})
 	must(t, err)
 	fails := true
@@ -125,7 +125,7 @@ func TestGuardFails(t *testing.T) {
 // not named nothing is touched.
 func TestNamedMoment(t *testing.T) {
 	w := runtimetest.NewWorld()
-	_, err := run(t, w, runtime.Request{Plan: guarded()})
+	_, err := run(t, w, runtime.Request{Plan: withTeardowns()})
 	must(t, err)
 	from := len(w.Calls())
 	for _, name := range []string{"api", "on-stop"} {
@@ -144,7 +144,7 @@ func TestNamedMoment(t *testing.T) {
 func TestInterruptedStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := runtimetest.NewWorld()
-		_, err := run(t, w, runtime.Request{Plan: guarded()})
+		_, err := run(t, w, runtime.Request{Plan: withTeardowns()})
 		must(t, err)
 		w.Hook = func(_ context.Context, c runtimetest.Call) error {
 			if c.Op == "Deployer.Stop" && c.Subject == "db" {

@@ -33,7 +33,7 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 	if err := x.look(ctx, nil); err != nil {
 		return nil, err
 	}
-	x.settleGuards()
+	x.settleTeardowns()
 	if err := x.adoptions(ctx); err != nil {
 		return nil, err
 	}

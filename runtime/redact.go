@@ -210,7 +210,7 @@ func (e *redactedError) As(target any) bool {
 		s.Missing, s.Err = slices.Clone(s.Missing), redactError(s.Err, e.hide)
 		for i := range s.Missing {
 			if by := s.Missing[i].By; by != nil {
-				s.Missing[i].By = &SecretMaker{by.Object, e.hide(by.Why), by.Look}
+				s.Missing[i].By = &SecretMaker{by.Object, e.hide(by.Why), by.Show}
 			}
 		}
 		*target = &s

@@ -162,7 +162,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	r.track.start(r.namespace)
 	var err error
 	if r.Turn != nil {
-		r.Turn.looks(r)
+		r.Turn.lookingUp(r)
 	}
 	if r.Turn != nil && r.env.Revision != "" {
 		// The environment can be stopped and deleted already: what this run adds to it
@@ -178,7 +178,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err == nil && r.req.Action == Deploy {
 		r.track.inputs(r.inputs(r.track.record.PlanDigest))
 	}
-	r.settleGuards()
+	r.settleTeardowns()
 	if err == nil && r.req.Action == Deploy {
 		warnings := r.warnings()
 		for _, s := range r.scope.services {

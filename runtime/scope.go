@@ -28,11 +28,11 @@ type stage struct {
 // A service is one service of a run.
 type service struct {
 	*plan.Service
-	stage   *stage
-	named   bool   // in the request
-	skipped string // why it is left out; empty if it is acted on
-	later   string // why a deploy only builds its image: it is a job that does not run on deploy
-	guard   bool   // it is a job that runs now, before the services that it guards are stopped or deleted
+	stage    *stage
+	named    bool   // in the request
+	skipped  string // why it is left out; empty if it is acted on
+	later    string // why a deploy only builds its image: it is a job that does not run on deploy
+	teardown bool   // it is a job that runs now, before other services are stopped or deleted
 
 	// Set by look.
 	images      []namedImage    // none if its chart provides its own, or the action needs none
@@ -43,7 +43,7 @@ type service struct {
 	missing     []MissingSecret // the Secrets that it must wait for; settled before it is acted on
 	err         error           // why it is known to fail
 	adoptions   []Adoption      // in a preview: what its deploy would take over
-	idle        bool            // a guard with nothing to guard
+	idle        bool            // a teardown of services that are stopped or deleted already
 	leftAlone   *LeftAlone      // what another run has done to it, because of which it is left as it is
 	overtaken   bool            // another run of the session acted on it after look: its deployed release is not known
 }
@@ -89,7 +89,7 @@ func newScope(p *plan.Plan, req Request) (*scope, error) {
 			}
 		}
 		if job := s.Workload.Job; job != nil && s.skipped == "" {
-			s.guard = action != Deploy && job.On == plan.Moment(action) && !(s.Skip && !s.named)
+			s.teardown = action != Deploy && job.On == plan.Moment(action) && !(s.Skip && !s.named)
 			if action == Deploy && job.On != "" && job.On != plan.OnDeploy && !s.named {
 				s.later = "runs on " + string(job.On)
 			}

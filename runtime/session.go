@@ -164,8 +164,8 @@ func (t *Turn) hasNamespace() bool {
 	return t.owner
 }
 
-// looks records that x is about to look up what is deployed.
-func (t *Turn) looks(x *run) {
+// lookingUp records that x is about to look up what is deployed.
+func (t *Turn) lookingUp(x *run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.runs[x] = &work{looked: t.clock}

@@ -184,12 +184,12 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 // operations returns the actions on the release of s, in order: a job that runs on an
 // action is deployed, and on a delete it is deleted as well.
 func (r *run) operations(s *service) []Action {
-	switch guards := s.guard && !s.idle; {
-	case guards && r.req.Action == Delete:
+	switch runs := s.teardown && !s.idle; {
+	case runs && r.req.Action == Delete:
 		return []Action{Deploy, Delete}
-	case guards:
+	case runs:
 		return []Action{Deploy}
-	case s.guard && r.req.Action != Delete:
+	case s.teardown && r.req.Action != Delete:
 		return nil
 	}
 	return []Action{r.req.Action}
@@ -207,10 +207,10 @@ func (r *run) todo(s *service) (nothing bool, why string) {
 	switch {
 	case r.req.Action == Deploy:
 		return r.unchanged(s)
-	case s.guard && !s.idle:
+	case s.teardown && !s.idle:
 		return false, "runs on " + string(r.req.Action)
-	case s.guard && r.req.Action == Stop:
-		return true, "the services that it guards are already stopped"
+	case s.teardown && r.req.Action == Stop:
+		return true, "the services that stop after it are already stopped"
 	case r.req.Action != Delete && !deployed:
 		return true, "not deployed"
 	case r.theirs(s):

@@ -51,7 +51,7 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := a.look(c.Context(), d)
+			s, err := a.statusOf(c.Context(), d)
 			if err != nil {
 				return err
 			}
@@ -77,8 +77,8 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// look determines the status of the cluster in a directory.
-func (a *app) look(ctx context.Context, d home.Dir) (status, error) {
+// statusOf determines the status of the cluster in a directory.
+func (a *app) statusOf(ctx context.Context, d home.Dir) (status, error) {
 	s := status{State: "stopped", Processes: []statusProcess{}}
 	config, ok, err := a.config(d)
 	if errors.Is(err, home.ErrDamaged) {

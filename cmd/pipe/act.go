@@ -68,7 +68,7 @@ func (a *app) stopCmd() *cobra.Command {
 	return a.actCmd(runtime.Stop, "Scale an environment to zero and keep its data", `stop scales the services of an environment to zero, the last stage first, and suspends
 its scheduled jobs. Volumes and credentials are kept, and the number of replicas is
 recorded: the next deploy or "pipe start" restores it. Jobs with on="stop" run
-before the services that they guard are stopped. It needs no Pipelinefile.`, `  pipe stop staging
+before the services of their stage and of earlier stages are stopped. It needs no Pipelinefile.`, `  pipe stop staging
   pipe stop staging --service api
   pipe stop shop/staging --context staging --timeout 10m`)
 }

@@ -47,8 +47,8 @@ type app struct {
 	divert func(tell func(line string))
 	// open opens a runtime; tests replace it.
 	open func(context.Context, local.Options) (*local.Runtime, error)
-	// look opens a read-only view of environments; tests replace it.
-	look func(context.Context, local.Options) (*local.Look, error)
+	// cluster opens one without builder and registry; tests replace it.
+	cluster func(context.Context, local.Options) (*local.Cluster, error)
 
 	mu   sync.Mutex
 	view ui.View // the current progress view; guarded by mu

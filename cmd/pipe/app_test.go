@@ -70,9 +70,9 @@ func newBench(t *testing.T, pipelinefile string, args ...string) *bench {
 			b.opened = opts
 			return &local.Runtime{Runtime: *b.world.Runtime()}, nil
 		},
-		look: func(_ context.Context, opts local.Options) (*local.Look, error) {
+		cluster: func(_ context.Context, opts local.Options) (*local.Cluster, error) {
 			b.opened = opts
-			return &local.Look{Environments: b.world.Runtime().Environments}, nil
+			return &local.Cluster{Environments: b.world.Runtime().Environments}, nil
 		},
 	}
 	return b

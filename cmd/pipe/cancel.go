@@ -23,12 +23,12 @@ It is an error if no run holds the environment.`,
   pipe cancel staging -o json | jq -r .holder`,
 	}
 	a.onEnvironment(cmd, func(op operation) error {
-		holder, err := op.look.Cancel(op.cmd.Context(), op.env.Key, a.user)
+		holder, err := op.cluster.Cancel(op.cmd.Context(), op.env.Key, a.user)
 		switch {
 		case errors.Is(err, runtime.ErrNotFound):
 			return fmt.Errorf("no run holds environment %s of pipeline %s: nothing to cancel", op.env.Key.Name, op.env.Key.Pipeline)
 		case err != nil:
-			return op.look.Explain(err)
+			return op.cluster.Explain(err)
 		}
 		result := struct {
 			Version     int    `json:"version"`

@@ -110,14 +110,14 @@ func (a *app) clone(cmd *cobra.Command, source string, req runtime.CloneRequest,
 	if err != nil {
 		return err
 	}
-	look, src := op.look, op.env
+	cluster, src := op.cluster, op.env
 	req.Source, req.TTL, req.Namespace = src.Key, flags.ttl, flags.to
 	if req.Plan, err = a.planOfClone(cmd, src, req, flags); err != nil {
 		return err
 	}
-	env, err := look.Clone(ctx, req)
+	env, err := cluster.Clone(ctx, req)
 	if err != nil {
-		return look.Explain(err)
+		return cluster.Explain(err)
 	}
 	if flags.deploy {
 		a.note(fmt.Sprintf("environment %s created; deploying it", env.Key.Name))

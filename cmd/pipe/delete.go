@@ -25,7 +25,7 @@ func (a *app) deleteCmd() *cobra.Command {
 		Long: `delete uninstalls the releases of an environment, the last stage first, including those of skipped
 services, then its secrets, its volumes and its namespace. With --service it
 uninstalls only these services. Jobs with on="delete" run before
-the services that they guard are deleted.
+the services of their stage and of earlier stages are deleted.
 
 An environment with a damaged record can be deleted, but only as a whole: every object
 with its labels is deleted, in no particular order, and no job runs first.

@@ -55,7 +55,7 @@ Pipelinefile, and the disk, and says how to fix each problem. It exits with stat
 			}
 			evaluated := sync.OnceValues(func() (*plan.Plan, error) { return a.plan(cmd, name) })
 			report := doctor.Examine(cmd.Context(), doctor.Options{
-				Local: opts, Open: a.open, Look: a.look,
+				Local: opts, Open: a.open, Cluster: a.cluster,
 				Survey:      func() (watch.Surveyed, error) { return a.survey(evaluated) },
 				Environment: key,
 				Plan: func() *plan.Plan {

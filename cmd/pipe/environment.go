@@ -41,7 +41,7 @@ func takes(names ...string) cobra.PositionalArgs {
 // --pipeline or as "pipeline/name"; otherwise of the pipeline of the nearest
 // Pipelinefile; otherwise the only one of that name in the cluster. It looks first
 // in the namespace that is given or declared, and then in all of them.
-func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f envFlags) (*runtime.Environment, error) {
+func (a *app) environment(cmd *cobra.Command, cluster *local.Cluster, name string, f envFlags) (*runtime.Environment, error) {
 	ctx := cmd.Context()
 	if pipeline, rest, ok := strings.Cut(name, "/"); ok {
 		f.pipeline, name = pipeline, rest
@@ -57,18 +57,18 @@ func (a *app) environment(cmd *cobra.Command, look *local.Look, name string, f e
 		if f.namespace != "" {
 			key = key.At(f.namespace)
 		}
-		env, err := look.Store.Environment(ctx, key)
+		env, err := cluster.Store.Environment(ctx, key)
 		if err == nil || !errors.Is(err, runtime.ErrNotFound) {
-			return env, look.Explain(err)
+			return env, cluster.Explain(err)
 		}
 		var elsewhere *runtime.ElsewhereError
-		if _, err := look.Store.Owns(ctx, key); errors.As(err, &elsewhere) {
+		if _, err := cluster.Store.Owns(ctx, key); errors.As(err, &elsewhere) {
 			return nil, err
 		}
 	}
-	all, damaged, err := look.Store.Environments(ctx, f.pipeline)
+	all, damaged, err := cluster.Store.Environments(ctx, f.pipeline)
 	if err != nil {
-		return nil, look.Explain(err)
+		return nil, cluster.Explain(err)
 	}
 	var found *runtime.Environment
 	var bad error
@@ -175,11 +175,11 @@ func (a *app) environmentsSoon(cmd *cobra.Command, part *partFlags) []*runtime.E
 	if err != nil {
 		return nil
 	}
-	look, err := a.look(ctx, opts)
+	cluster, err := a.cluster(ctx, opts)
 	if err != nil {
 		return nil
 	}
-	envs, _, err := look.Store.Environments(ctx, "")
+	envs, _, err := cluster.Store.Environments(ctx, "")
 	if err != nil {
 		return nil
 	}

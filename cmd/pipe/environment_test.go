@@ -315,7 +315,7 @@ func TestDoctor(t *testing.T) {
 	}
 	checkText(t, "stderr", b.stderr.String(), "error: pipe cannot work here as it is\n")
 	b.again("doctor", "--progress", "quiet", "-o", "json")
-	b.look = func(context.Context, local.Options) (*local.Look, error) {
+	b.cluster = func(context.Context, local.Options) (*local.Cluster, error) {
 		return nil, &local.UnavailableError{Part: "cluster", Err: errors.New("it sleeps"), Next: "wake it"}
 	}
 	b.run(t, statusFailed)

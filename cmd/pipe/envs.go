@@ -27,13 +27,13 @@ the exit status is 1.`,
   pipe envs -o json | jq -r '.environments[].name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			look, err := a.openLook(cmd.Context(), cmd, part)
+			cluster, err := a.openCluster(cmd.Context(), cmd, part)
 			if err != nil {
 				return err
 			}
-			envs, damaged, err := look.Store.Environments(cmd.Context(), env.pipeline)
+			envs, damaged, err := cluster.Store.Environments(cmd.Context(), env.pipeline)
 			if err != nil {
-				return look.Explain(err)
+				return cluster.Explain(err)
 			}
 			list := inspect.OfAll(envs, damaged)
 			if err := a.write(show.output, list, func() error { return ui.Environments(a.stdout, list, a.now()) }); err != nil {

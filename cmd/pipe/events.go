@@ -30,11 +30,11 @@ the events of a run, see --progress of "pipe run" and "pipe history".
 	}
 	a.onEnvironment(cmd, func(op operation) error {
 		ctx := op.cmd.Context()
-		err := op.look.Inspector.Happenings(ctx, op.env, follow, a.happening(out))
+		err := op.cluster.Inspector.Happenings(ctx, op.env, follow, a.happening(out))
 		if follow && ctx.Err() != nil {
 			return nil // the normal end
 		}
-		return op.look.Explain(err)
+		return op.cluster.Explain(err)
 	})
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow new events, e.g. pipe events staging -f")
 	addLines(cmd, &out)

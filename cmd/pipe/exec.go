@@ -55,7 +55,7 @@ the command may keep running in its container.`,
 			if op.env.Plan != nil && op.env.Plan.Service(args[1]) == nil {
 				return usagef(cmd, "the plan has no service %q%s", args[1], didYouMean(args[1], serviceNamesOf(op.env.Plan)))
 			}
-			return a.exec(cmd, op.look, op.env, args[1], opts, args[2:])
+			return a.exec(cmd, op.cluster, op.env, args[1], opts, args[2:])
 		},
 	}
 	env.add(cmd)
@@ -100,9 +100,9 @@ func (e *noShellError) Error() string {
 func (e *noShellError) Unwrap() error { return e.StartError }
 
 // exec runs a command in a container.
-func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment, service string, opts execFlags, command []string) error {
+func (a *app) exec(cmd *cobra.Command, cluster *local.Cluster, e *runtime.Environment, service string, opts execFlags, command []string) error {
 	ctx := cmd.Context()
-	ns, err := reach.Open(look.Config, e.Key.NamespaceOf(serviceOf(e, service)))
+	ns, err := reach.Open(cluster.Config, e.Key.NamespaceOf(serviceOf(e, service)))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment,
 	case errors.As(err, &unknown):
 		return usagef(cmd, "%w%s", err, didYouMean(unknown.Name, unknown.Candidates))
 	case err != nil:
-		return look.Explain(err)
+		return cluster.Explain(err)
 	}
 	if opts.container == "" && len(at.Others) > 0 {
 		a.note(fmt.Sprintf("in %s; --container chooses another: %s", at, strings.Join(at.Others, ", ")))
@@ -130,7 +130,7 @@ func (a *app) exec(cmd *cobra.Command, look *local.Look, e *runtime.Environment,
 	case ctx.Err() != nil:
 		return errInterrupted
 	}
-	return look.Explain(err)
+	return cluster.Explain(err)
 }
 
 // serviceOf returns a service of an environment, of which only the name may be known.

@@ -61,15 +61,15 @@ waiting (for a pod that is ready) or failed.`,
 			if err != nil {
 				return err
 			}
-			look, e := op.look, op.env
+			cluster, e := op.cluster, op.env
 			if e.Plan == nil {
 				return fmt.Errorf("nothing is deployed to environment %s yet", e.Key.Name)
 			}
-			targets, err := a.forwardTargets(cmd, look, e, args[1:])
+			targets, err := a.forwardTargets(cmd, cluster, e, args[1:])
 			if err != nil {
 				return err
 			}
-			return a.forward(cmd, look, e, targets, opts, out)
+			return a.forward(cmd, cluster, e, targets, opts, out)
 		},
 	}
 	env.add(cmd)
@@ -121,7 +121,7 @@ func forwardAddress(cmd *cobra.Command, address string) (opts reach.ForwardOptio
 }
 
 // forwardTargets returns the named targets, or else all deployed ports.
-func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.Environment, names []string) ([]reach.Target, error) {
+func (a *app) forwardTargets(cmd *cobra.Command, cluster *local.Cluster, e *runtime.Environment, names []string) ([]reach.Target, error) {
 	targets, err := reach.ParseTargets(e.Plan, names)
 	var wrong *reach.TargetError
 	switch {
@@ -132,9 +132,9 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 	case len(names) > 0:
 		return targets, nil
 	}
-	live, err := look.Inspector.Live(cmd.Context(), e)
+	live, err := cluster.Inspector.Live(cmd.Context(), e)
 	if err != nil {
-		return nil, look.Explain(err)
+		return nil, cluster.Explain(err)
 	}
 	targets = reach.Targets(e.Plan, func(s *plan.Service) bool {
 		is := live[runtime.Place{Namespace: e.Key.NamespaceOf(s), Name: s.Name}]
@@ -155,7 +155,7 @@ func (a *app) forwardTargets(cmd *cobra.Command, look *local.Look, e *runtime.En
 }
 
 // forward forwards ports until it is interrupted.
-func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environment, targets []reach.Target, opts reach.ForwardOptions, out string) error {
+func (a *app) forward(cmd *cobra.Command, cluster *local.Cluster, e *runtime.Environment, targets []reach.Target, opts reach.ForwardOptions, out string) error {
 	ctx := cmd.Context()
 	show := &forwardShow{app: a, plan: e.Plan, json: out == "json", was: make(map[reach.Target]reach.ForwardState)}
 	opts.Report = show.changed
@@ -166,7 +166,7 @@ func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environme
 	}
 	var all []reach.Forward
 	for _, namespace := range slices.Sorted(maps.Keys(in)) {
-		ns, err := reach.Open(look.Config, namespace)
+		ns, err := reach.Open(cluster.Config, namespace)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (a *app) forward(cmd *cobra.Command, look *local.Look, e *runtime.Environme
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // the normal end
 			}
-			return look.Explain(err)
+			return cluster.Explain(err)
 		}
 		forwards, err := f.Set(in[namespace])
 		if err != nil {

@@ -20,9 +20,9 @@ each service's image and times.`,
   pipe history staging -o json | jq '.runs[0].services'`,
 	}
 	a.onEnvironment(cmd, func(op operation) error {
-		runs, err := op.look.Store.Runs(op.cmd.Context(), op.env.Key)
+		runs, err := op.cluster.Store.Runs(op.cmd.Context(), op.env.Key)
 		if err != nil {
-			return op.look.Explain(err)
+			return op.cluster.Explain(err)
 		}
 		if runs == nil {
 			runs = []runtime.RunRecord{}

@@ -105,7 +105,7 @@ func (a *app) lintOne(cmd *cobra.Command, args []string, opts interp.Options, fi
 	if err != nil {
 		return nil, err
 	}
-	return l.look(cmd.Context(), fix)
+	return l.findings(cmd.Context(), fix)
 }
 
 func isFolder(file string) bool {

@@ -54,7 +54,7 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 		if err != nil {
 			return nil, err
 		}
-		found, err := l.look(cmd.Context(), fix)
+		found, err := l.findings(cmd.Context(), fix)
 		if err != nil {
 			return nil, err
 		}
@@ -75,8 +75,8 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 	return out, nil
 }
 
-// look returns the findings; if fix is set, it first applies fixes.
-func (l *linted) look(ctx context.Context, fix bool) ([]lint.Finding, error) {
+// findings returns the findings; if fix is set, it first applies fixes.
+func (l *linted) findings(ctx context.Context, fix bool) ([]lint.Finding, error) {
 	if fix {
 		if err := l.fix(ctx); err != nil {
 			return nil, err

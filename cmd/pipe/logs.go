@@ -44,11 +44,11 @@ its lines are missing: this is an error after all other lines, and with -f it is
 		}
 		opts.Services = run.services
 		opts.Trouble = a.note
-		err := op.look.Inspector.Logs(ctx, op.env, opts, a.logLine(out, width))
+		err := op.cluster.Inspector.Logs(ctx, op.env, opts, a.logLine(out, width))
 		if opts.Follow && ctx.Err() != nil {
 			return nil // the normal end
 		}
-		return op.look.Explain(err)
+		return op.cluster.Explain(err)
 	})
 	cmd.Flags().StringSliceVar(&run.services, "service", nil, "show only this `service`, e.g. --service api; repeatable")
 	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "follow new output, e.g. pipe logs staging -f")

@@ -17,9 +17,9 @@ type targetFlags struct {
 
 // An operation is a verb that runs on an existing environment.
 type operation struct {
-	cmd  *cobra.Command
-	look *local.Look
-	env  *runtime.Environment
+	cmd     *cobra.Command
+	cluster *local.Cluster
+	env     *runtime.Environment
 }
 
 // onEnvironment makes cmd a verb that takes one environment, ENV: it adds the
@@ -45,10 +45,10 @@ func (a *app) onEnvironment(cmd *cobra.Command, do func(operation) error) *targe
 // openEnvironment finds an environment for a verb. It starts nothing but, with --local, the
 // local cluster.
 func (a *app) openEnvironment(ctx context.Context, cmd *cobra.Command, name string, flags targetFlags) (operation, error) {
-	look, err := a.openLook(ctx, cmd, flags.part)
+	cluster, err := a.openCluster(ctx, cmd, flags.part)
 	if err != nil {
 		return operation{}, err
 	}
-	env, err := a.environment(cmd, look, name, flags.env)
-	return operation{cmd: cmd, look: look, env: env}, err
+	env, err := a.environment(cmd, cluster, name, flags.env)
+	return operation{cmd: cmd, cluster: cluster, env: env}, err
 }

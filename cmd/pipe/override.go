@@ -117,14 +117,14 @@ func (a *app) override(cmd *cobra.Command, name string, flags overrideFlags, cha
 	if err != nil {
 		return err
 	}
-	look, env := op.look, op.env
-	done, err := change(ctx, look.Environments, env.Key)
+	cluster, env := op.cluster, op.env
+	done, err := change(ctx, cluster.Environments, env.Key)
 	if err != nil {
-		return look.Explain(err)
+		return cluster.Explain(err)
 	}
 	if flags.show.output != "text" {
-		if env, err = look.Store.Environment(ctx, env.Key); err != nil {
-			return look.Explain(err)
+		if env, err = cluster.Store.Environment(ctx, env.Key); err != nil {
+			return cluster.Explain(err)
 		}
 	}
 	return a.write(flags.show.output, versioned(inspect.Of(env)), func() error {

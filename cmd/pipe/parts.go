@@ -105,13 +105,13 @@ func checkCredentials(cmd *cobra.Command, opts local.Options) error {
 	return nil
 }
 
-// openLook opens a read-only view of environments and their records.
-func (a *app) openLook(ctx context.Context, cmd *cobra.Command, f partFlags) (*local.Look, error) {
+// openCluster opens a cluster without builder and registry.
+func (a *app) openCluster(ctx context.Context, cmd *cobra.Command, f partFlags) (*local.Cluster, error) {
 	opts, err := a.partOptions(cmd, f, evaluation{workspace: a.dir}, false)
 	if err != nil {
 		return nil, err
 	}
-	return a.look(ctx, opts)
+	return a.cluster(ctx, opts)
 }
 
 // closeParts closes the parts. A failure does not change the result of the

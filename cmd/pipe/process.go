@@ -57,11 +57,11 @@ func process() *app {
 			default: // enough are pending
 			}
 		},
-		browse: browse,
-		exit:   os.Exit,
-		divert: divert,
-		open:   local.Open,
-		look:   local.OpenLook,
+		browse:  browse,
+		exit:    os.Exit,
+		divert:  divert,
+		open:    local.Open,
+		cluster: local.OpenCluster,
 	}
 }
 

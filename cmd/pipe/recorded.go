@@ -69,11 +69,11 @@ func (a *app) recordOf(ctx context.Context, cmd *cobra.Command, part partFlags, 
 	if err != nil {
 		return nil, err
 	}
-	look, err := a.look(ctx, opts)
+	cluster, err := a.cluster(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return look.Store.Environment(ctx, key)
+	return cluster.Store.Environment(ctx, key)
 }
 
 // keyIn returns the environment as a file declares it, using placeholders for missing

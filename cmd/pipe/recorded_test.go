@@ -74,7 +74,7 @@ container("api", image = "redis:7", mirror = False, env = {"TITLE": title, "OWNE
 		t.Errorf("stderr:\n%s", b.stderr.String())
 	}
 	b.again("plan", "--env", "staging")
-	b.look = func(context.Context, local.Options) (*local.Look, error) { return nil, errors.New("it sleeps") }
+	b.cluster = func(context.Context, local.Options) (*local.Cluster, error) { return nil, errors.New("it sleeps") }
 	b.run(t, statusFile)
 	if !strings.Contains(b.stderr.String(), missing) {
 		t.Errorf("stderr:\n%s", b.stderr.String())

@@ -315,11 +315,11 @@ func (r *reader) pipe(t *testing.T, args []string, typed string) string {
 			}
 			return &local.Runtime{Runtime: *r.world.Runtime()}, nil
 		},
-		look: func(_ context.Context, opts local.Options) (*local.Look, error) {
+		cluster: func(_ context.Context, opts local.Options) (*local.Cluster, error) {
 			if !opts.Local && opts.Context == "" {
 				return nil, &local.UnavailableError{Part: "cluster", Err: errors.New("this test has none"), Next: "use --local"}
 			}
-			return &local.Look{Environments: r.world.Runtime().Environments}, nil
+			return &local.Cluster{Environments: r.world.Runtime().Environments}, nil
 		},
 	}
 	a.main()

@@ -23,9 +23,9 @@ number of services, and five more for each further namespace of a service.`,
 	}
 	a.onEnvironment(cmd, func(op operation) error {
 		ctx := op.cmd.Context()
-		live, err := op.look.Inspector.Live(ctx, op.env)
+		live, err := op.cluster.Inspector.Live(ctx, op.env)
 		if err != nil {
-			return op.look.Explain(err)
+			return op.cluster.Explain(err)
 		}
 		st, err := inspect.StatusOf(op.env, live, a.now())
 		if err != nil {

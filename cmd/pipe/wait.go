@@ -125,11 +125,11 @@ func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, 
 	if err != nil {
 		return settled{}, err
 	}
-	look, e := op.look, op.env
+	cluster, e := op.cluster, op.env
 	for {
-		holder, err := look.Locker.Holder(ctx, e.Key)
+		holder, err := cluster.Locker.Holder(ctx, e.Key)
 		if err != nil {
-			return settled{}, look.Explain(err)
+			return settled{}, cluster.Explain(err)
 		}
 		if holder == nil {
 			break
@@ -140,9 +140,9 @@ func (a *app) waitSettled(ctx context.Context, cmd *cobra.Command, name string, 
 			return settled{}, fmt.Errorf("%w: %w", err, locked)
 		}
 	}
-	runs, err := look.Store.Runs(ctx, e.Key)
+	runs, err := cluster.Store.Runs(ctx, e.Key)
 	if err != nil {
-		return settled{}, look.Explain(err)
+		return settled{}, cluster.Explain(err)
 	}
 	result := settled{Pipeline: e.Key.Pipeline, Environment: e.Key.Name}
 	for _, r := range runs {

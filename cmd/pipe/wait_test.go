@@ -94,8 +94,8 @@ func (w *waiting) add(change func(*runtime.RunRecord)) {
 	w.last = r.ID
 }
 
-// look looks for a result, like pipe wait --fresh every second.
-func (w *waiting) look() (result settled, busy, found bool) {
+// ask looks for a result, like pipe wait --fresh every second.
+func (w *waiting) ask() (result settled, busy, found bool) {
 	w.Helper()
 	req := w.request(runtime.Deploy, nil)
 	inputs, err := w.rt.Inputs(w.Context(), req)
@@ -215,7 +215,7 @@ func TestWaitFresh(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWaiting(t)
 			c.after(w)
-			result, busy, found := w.look()
+			result, busy, found := w.ask()
 			got := waits
 			switch {
 			case found && !result.Done && result.Run == w.last && result.Error != "":
@@ -239,11 +239,11 @@ func TestWaitBusy(t *testing.T) {
 	w := newWaiting(t)
 	lease, err := w.rt.Locker.Lock(t.Context(), waited, "bo@desk")
 	w.must(err)
-	if _, busy, found := w.look(); !busy || found {
+	if _, busy, found := w.ask(); !busy || found {
 		t.Errorf("during a run: busy %t, found %t", busy, found)
 	}
 	w.must(lease.Release(t.Context()))
-	if result, busy, found := w.look(); busy || !found || !result.Done {
+	if result, busy, found := w.ask(); busy || !found || !result.Done {
 		t.Errorf("after it: busy %t, found %t, %+v", busy, found, result)
 	}
 }

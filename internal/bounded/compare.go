@@ -75,7 +75,7 @@ func (c *comparison) number(x, y starlark.Value) {
 // values adds the steps of a comparison, as if everything but the last elements were
 // equal.
 func (c *comparison) values(x, y starlark.Value, depth int) bool {
-	if c.sum += compareSteps; c.sum > c.most || c.meter.look() != nil {
+	if c.sum += compareSteps; c.sum > c.most || c.meter.visit() != nil {
 		return false
 	}
 	if depth < 1 {

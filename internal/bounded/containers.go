@@ -55,7 +55,7 @@ func (g *Guards) listMethod(name string, l *starlark.List, arg starlark.Value) e
 	case "remove", "index":
 		return g.search(arg, l)
 	case "clear":
-		return g.meter.Look(valueSize * n)
+		return g.meter.Read(valueSize * n)
 	}
 	if more == 0 {
 		return nil
@@ -141,7 +141,7 @@ func (g *Guards) clear(of starlark.Value) error {
 	if starlark.Len(of) == 0 {
 		return nil
 	}
-	return g.meter.Look(bucketSize * Buckets(of))
+	return g.meter.Read(bucketSize * Buckets(of))
 }
 
 // lookups charges for looking up all elements of v in s, which allocates memory to count

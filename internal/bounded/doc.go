@@ -25,7 +25,7 @@
 //
 //   - An operation that makes a string is charged for its bytes ([Meter.Make]); one that
 //     makes a list, a dict or a set, for each element or entry and for the header.
-//   - One that only reads strings or bytes is charged for each 16 bytes ([Meter.Look]).
+//   - One that only reads strings or bytes is charged for each 16 bytes ([Meter.Read]).
 //   - One that walks a value, such as a conversion or str(x), is charged for every
 //     value in it ([Meter.Walk], [Meter.Text]). A value that is contained twice counts
 //     twice, because the operation visits it twice.

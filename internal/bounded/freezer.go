@@ -20,7 +20,7 @@ func NewFreezer(m *Meter) *Freezer { return &Freezer{meter: m, seen: map[any]ext
 
 // Check returns an error if v cannot be frozen, and charges for freezing it.
 func (f *Freezer) Check(v starlark.Value) error {
-	x, err := f.look(v, 0)
+	x, err := f.visit(v, 0)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ type tupleKey struct {
 // of remembered.
 const shortTuple = 8
 
-func (f *Freezer) look(v starlark.Value, depth int) (extent, error) {
+func (f *Freezer) visit(v starlark.Value, depth int) (extent, error) {
 	var key any = v
 	switch x := v.(type) {
 	case *starlark.List, *starlark.Dict, *starlark.Set, *starlarkstruct.Struct, *starlark.Function, *starlark.Builtin, *method:
@@ -101,7 +101,7 @@ func (f *Freezer) children(v starlark.Value, key any, depth int) (extent, error)
 			return err == nil
 		}
 		var below extent
-		below, err = f.look(c, depth+1)
+		below, err = f.visit(c, depth+1)
 		if x.tree += below.tree; x.tree > 1<<40 {
 			x.tree = 1 << 40 // more steps than any program has
 		}

@@ -190,9 +190,9 @@ func (g *Guards) made(v starlark.Value) error {
 	case *starlark.Function:
 		return g.meter.Charge(4 * BoxSize)
 	case starlark.String:
-		return g.meter.Look(len(v))
+		return g.meter.Read(len(v))
 	case starlark.Bytes:
-		return g.meter.Look(len(v))
+		return g.meter.Read(len(v))
 	}
 	return nil
 }

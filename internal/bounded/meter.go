@@ -27,7 +27,7 @@ type Meter struct {
 	most   uint64 // steps
 	size   int    // of one value, in bytes
 	asked  uint64 // the step at which the context was checked last
-	looks  uint64 // number of values visited in other values
+	visits uint64 // number of values visited in other values
 	mixed  uint64 // the steps of comparing an integer with a floating-point number
 
 	flat  flat                           // of the value that is being checked
@@ -71,13 +71,13 @@ func (m *Meter) Charge(n uint64) error {
 // of a millisecond.
 const askSteps = 10_000
 
-// look returns the context's error now and then, for operations that visit many values
+// visit returns the context's error now and then, for operations that visit many values
 // before they charge for them.
-func (m *Meter) look() error {
+func (m *Meter) visit() error {
 	if m == nil {
 		return nil
 	}
-	if m.looks++; m.looks%askSteps != 0 {
+	if m.visits++; m.visits%askSteps != 0 {
 		return nil
 	}
 	return m.ctx.Err()
@@ -125,8 +125,8 @@ func (m *Meter) Fits(n int) error {
 	return nil
 }
 
-// Look charges for reading n bytes.
-func (m *Meter) Look(n int) error { return m.Charge(uint64(n) / readBytes) }
+// Read charges for reading n bytes.
+func (m *Meter) Read(n int) error { return m.Charge(uint64(n) / readBytes) }
 
 // Text charges for converting v to a string, as str, repr and % do.
 func (m *Meter) Text(v starlark.Value) error {
@@ -214,7 +214,7 @@ func (m *Meter) Hash(v starlark.Value) error {
 		if len(v) < 256 {
 			return nil
 		}
-		return m.Look(len(v))
+		return m.Read(len(v))
 	case starlark.Tuple, *starlarkstruct.Struct:
 		if m == nil {
 			return nil
@@ -231,7 +231,7 @@ func (m *Meter) Hash(v starlark.Value) error {
 		m.seen(v)
 		return m.Charge(floatSteps(v))
 	case starlark.Bytes:
-		return m.Look(len(v))
+		return m.Read(len(v))
 	}
 	return nil
 }
@@ -247,7 +247,7 @@ func (m *Meter) hashSteps(v starlark.Value, depth int, most uint64) (n uint64, e
 	if depth > MaxDepth {
 		return 0, fmt.Errorf("the value is nested deeper than %d", MaxDepth)
 	}
-	if err := m.look(); err != nil {
+	if err := m.visit(); err != nil {
 		return 0, err
 	}
 	add := func(e starlark.Value) bool {

@@ -102,7 +102,7 @@ func (g *Guards) scan(recv starlark.Value, args starlark.Tuple, _ []starlark.Tup
 			}
 			for _, e := range arg {
 				if e, ok := e.(starlark.String); ok {
-					if err := g.meter.Look(min(len(s), len(e))); err != nil {
+					if err := g.meter.Read(min(len(s), len(e))); err != nil {
 						return err
 					}
 				}
@@ -118,7 +118,7 @@ func (g *Guards) split(recv starlark.Value, args starlark.Tuple, kwargs []starla
 	if !ok {
 		return nil
 	}
-	if err := g.meter.Look(readBytes + len(s)); err != nil {
+	if err := g.meter.Read(readBytes + len(s)); err != nil {
 		return err
 	}
 	n := 0
@@ -208,7 +208,7 @@ func (g *Guards) replace(recv starlark.Value, args starlark.Tuple, _ []starlark.
 	if !ok1 || !ok2 {
 		return nil
 	}
-	if err := g.meter.Look(len(s)); err != nil {
+	if err := g.meter.Read(len(s)); err != nil {
 		return err
 	}
 	n := strings.Count(string(s), string(before)) // of "" as many as there are positions between characters

@@ -216,9 +216,9 @@ func (g *Guards) structs(x starlark.HasAttrs, y starlark.Value) error {
 func (g *Guards) contains(x, y starlark.Value) error {
 	switch y := y.(type) {
 	case starlark.String:
-		return g.meter.Look(len(y))
+		return g.meter.Read(len(y))
 	case starlark.Bytes:
-		return g.meter.Look(len(y))
+		return g.meter.Read(len(y))
 	case *starlark.Dict, *starlark.Set:
 		return g.meter.Key(y, x)
 	case *starlark.List:

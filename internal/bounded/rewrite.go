@@ -87,15 +87,15 @@ func (r *rewriter) enter(def *syntax.DefStmt) []syntax.Stmt {
 			head, body = body[:1:1], body[1:]
 		}
 	}
-	for _, look := range r.looks(def.Params, def.Name.NamePos) {
-		head = append(head, &syntax.ExprStmt{X: look})
+	for _, check := range r.conditions(def.Params, def.Name.NamePos) {
+		head = append(head, &syntax.ExprStmt{X: check})
 	}
 	return append(head, body...)
 }
 
-// looks returns the condition that a function with these parameters evaluates first. It
-// is always true.
-func (r *rewriter) looks(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
+// conditions returns the conditions that a function with these parameters evaluates first. They
+// are always true.
+func (r *rewriter) conditions(params []syntax.Expr, pos syntax.Position) []syntax.Expr {
 	var out []syntax.Expr
 	if n := len(params); n > manyParams {
 		out = append(out, r.guarded(guardMany, pos, integer(pos, n)))
@@ -379,8 +379,8 @@ func (r *rewriter) lambda(e *syntax.LambdaExpr) syntax.Expr {
 	r.repeats++
 	e.Body = r.expr(e.Body)
 	r.repeats--
-	for _, look := range r.looks(e.Params, e.Lambda) {
-		e.Body = &syntax.CondExpr{Cond: look, True: e.Body, False: number(e.Lambda), If: e.Lambda, ElsePos: e.Lambda}
+	for _, check := range r.conditions(e.Params, e.Lambda) {
+		e.Body = &syntax.CondExpr{Cond: check, True: e.Body, False: number(e.Lambda), If: e.Lambda, ElsePos: e.Lambda}
 	}
 	return r.guarded(guardMake, e.Lambda, e)
 }

@@ -113,7 +113,7 @@ func (w *walk) value(v starlark.Value, depth int) error {
 	if w.sum > w.most {
 		return ErrSteps
 	}
-	if err := w.meter.look(); err != nil {
+	if err := w.meter.visit(); err != nil {
 		return err
 	}
 	switch v := v.(type) {

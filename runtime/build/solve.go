@@ -47,7 +47,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	if n.reports() {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}
-	ctx, stop := j.src.tree.guard(ctx, j.spec)
+	ctx, stop := j.src.tree.untilChanged(ctx, j.spec)
 	defer stop()
 	id, release, err := n.contexts.share(n.sessions(c), j.src.tree, j.spec.Dockerfile)
 	if err != nil {

@@ -53,19 +53,19 @@ type entry struct {
 	data  []byte // of a file that is not on disk
 }
 
-// guard returns a context that is cancelled when a file turns out to have changed, until stop
+// untilChanged returns a context that is cancelled when a file turns out to have changed, until stop
 // is called.
-func (t *tree) guard(ctx context.Context, spec plan.BuildSpec) (guarded context.Context, stop func()) {
-	guarded, cancel := context.WithCancelCause(ctx)
+func (t *tree) untilChanged(ctx context.Context, spec plan.BuildSpec) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		select {
 		case <-t.changed:
 			cancel(errChanged(spec, t.moved))
-		case <-guarded.Done():
+		case <-watched.Done():
 		}
 	})
-	return guarded, func() {
+	return watched, func() {
 		cancel(nil)
 		wait.Wait()
 	}

@@ -157,7 +157,7 @@ func (w *wait) run(ctx context.Context, changes <-chan struct{}, until limit) er
 	var reported time.Time
 	for {
 		now := time.Now()
-		open, failed, next := w.look(now)
+		open, failed, next := w.assess(now)
 		switch {
 		case failed != nil:
 			return failed
@@ -196,10 +196,10 @@ func (w *wait) waitingFor(open []blocked) string {
 	return text
 }
 
-// look returns the workloads that are not ready. If one of them can never
+// assess returns the workloads that are not ready. If one of them can never
 // become ready, failed is not nil. Otherwise next is when to look again if
 // nothing changes before, or 0.
-func (w *wait) look(now time.Time) (open []blocked, failed *unready, next time.Duration) {
+func (w *wait) assess(now time.Time) (open []blocked, failed *unready, next time.Duration) {
 	was := w.since
 	w.since = make(map[string]time.Time)
 	for _, t := range w.targets {

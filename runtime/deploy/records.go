@@ -27,12 +27,12 @@ func (d *Deployer) Deployed(ctx context.Context, namespace string) (all map[stri
 }
 
 func (d *Deployer) deployed(ctx context.Context, namespace string) (map[string]runtime.Deployed, error) {
-	looked := d.seen.look()
+	asOf := d.seen.tick()
 	out, all, version, err := d.cluster.Deployed(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
-	d.seen.releases(namespace, version, looked, all)
+	d.seen.releases(namespace, version, asOf, all)
 	for _, r := range all {
 		if digest := r.Fingerprint(); digest != "" && statusOf(r) != release.StatusUninstalled { // it could be rendered
 			d.checked.put(namespace+"/"+r.Release, digest)

@@ -60,7 +60,7 @@ func (d *Deployer) noteMakers(ctx context.Context, namespace string, missing []r
 				if m := &missing[j]; m.Name == name && m.Never == "" {
 					m.By = &runtime.SecretMaker{
 						Object: maker.kind.Kind + " " + u.GetName(), Why: notTrue(u, maker.condition),
-						Look: fmt.Sprintf("kubectl --namespace %s describe %s %s", namespace, mapping.Resource.GroupResource(), u.GetName()),
+						Show: fmt.Sprintf("kubectl --namespace %s describe %s %s", namespace, mapping.Resource.GroupResource(), u.GetName()),
 					}
 				}
 			}

@@ -57,8 +57,8 @@ metadata: {name: mail}
 	api.Timeout = plan.Duration(2 * time.Second)
 	look := "kubectl --namespace " + b.namespace + " describe externalsecrets.external-secrets.io "
 	want := []*runtime.SecretMaker{
-		{Object: "ExternalSecret vault", Why: "SecretSyncedError: no such entry", Look: look + "vault"},
-		{Object: "ExternalSecret mail", Look: look + "mail"}, nil,
+		{Object: "ExternalSecret vault", Why: "SecretSyncedError: no such entry", Show: look + "vault"},
+		{Object: "ExternalSecret mail", Show: look + "mail"}, nil,
 	}
 	makers := func(missing []runtime.MissingSecret) []*runtime.SecretMaker {
 		var all []*runtime.SecretMaker

@@ -19,7 +19,7 @@ type sight struct {
 	made    time.Time                     // when it was created; zero: not known, or written to since
 	listed  map[string][]observe.Revision // by release, oldest first, not superseded; nil: not known
 	version string                        // resourceVersion of the last list of all releases
-	looked  int                           // the clock when that list was requested
+	asOf    int                           // the clock when that list was requested
 	acted   map[string]int                // by release: clock at the last start or end of an operation
 }
 
@@ -47,8 +47,8 @@ func (s *seen) namespace(name string, made time.Time) {
 	s.of(name).made = made
 }
 
-// look advances the clock for a list of releases that is about to be requested.
-func (s *seen) look() int {
+// tick advances the clock for a list of releases that is about to be requested.
+func (s *seen) tick() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clock++
@@ -56,8 +56,8 @@ func (s *seen) look() int {
 }
 
 // releases records the releases of a namespace from a list with that resourceVersion,
-// which was requested when the clock was looked.
-func (s *seen) releases(namespace, version string, looked int, all []observe.Revision) {
+// which was requested when the clock was asOf.
+func (s *seen) releases(namespace, version string, asOf int, all []observe.Revision) {
 	of := make(map[string][]observe.Revision)
 	for _, r := range all {
 		of[r.Release] = append(of[r.Release], r)
@@ -65,7 +65,7 @@ func (s *seen) releases(namespace, version string, looked int, all []observe.Rev
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.of(namespace)
-	n.listed, n.version, n.looked = of, version, looked
+	n.listed, n.version, n.asOf = of, version, asOf
 }
 
 // acts records that this process starts or ends an operation on a release.
@@ -83,7 +83,7 @@ func (s *seen) asOf(namespace, release string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.of(namespace)
-	if n.acted[release] > n.looked {
+	if n.acted[release] > n.asOf {
 		return ""
 	}
 	return n.version

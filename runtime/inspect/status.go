@@ -85,7 +85,7 @@ func StatusOf(env *runtime.Environment, live map[runtime.Place]*Live, now time.T
 		s := &p.Services[i]
 		place := runtime.Place{Namespace: env.Key.NamespaceOf(s), Name: s.Name}
 		known[place] = true
-		v := st.look(place, live[place], s.Type == plan.Job)
+		v := st.service(place, live[place], s.Type == plan.Job)
 		v.Type = s.Type
 		if job := s.Workload.Job; v.Health == Absent && job != nil && (job.On == plan.OnStop || job.On == plan.OnDelete) {
 			v.Health = Waiting
@@ -105,7 +105,7 @@ func StatusOf(env *runtime.Environment, live map[runtime.Place]*Live, now time.T
 		if known[place] || live[place].Deployed == nil {
 			continue
 		}
-		v := st.look(place, live[place], false)
+		v := st.service(place, live[place], false)
 		if s := p.Service(place.Name); s != nil {
 			v.Drift = []string{"the plan has the service in namespace " + env.Key.NamespaceOf(s)}
 		} else if live[place].Deployed.Fingerprint != "" {
@@ -116,8 +116,8 @@ func StatusOf(env *runtime.Environment, live map[runtime.Place]*Live, now time.T
 	return st, nil
 }
 
-// look returns the status of a release.
-func (st Status) look(place runtime.Place, is *Live, job bool) Service {
+// service returns the status of a release.
+func (st Status) service(place runtime.Place, is *Live, job bool) Service {
 	v := Service{Name: place.Name, Health: Absent}
 	if place.Namespace != st.Environment.Namespace {
 		v.Namespace = place.Namespace

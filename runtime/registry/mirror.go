@@ -42,7 +42,7 @@ func (m mirrored) moving() (name.Tag, bool) {
 // Mirrored implements [runtime.Registry]. An image that lacks only its upstream tag counts as
 // not found, so that the tag is added.
 func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there bool, err error) {
-	m, err := r.look(ctx, src, discard)
+	m, err := r.source(ctx, src, discard)
 	if err != nil {
 		return "", false, err
 	}
@@ -55,7 +55,7 @@ func (r *Registry) Mirrored(ctx context.Context, src string) (ref string, there 
 // registry is not copied. Concurrent calls for the same image share the work.
 func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref string, copies bool, err error) {
 	c, err := r.mirrors.Do(ctx, src, emit, func(ctx context.Context, emit runtime.Emit) (copied, error) {
-		m, err := r.look(ctx, src, emit)
+		m, err := r.source(ctx, src, emit)
 		if err != nil {
 			return copied{}, err
 		}
@@ -88,10 +88,10 @@ type copied struct {
 	now bool
 }
 
-// look resolves the image src, and finds out which parts of it are mirrored. For an unchanged
+// source resolves the image src, and finds out which parts of it are mirrored. For an unchanged
 // image this takes two small requests, made concurrently: one for the tag upstream, and one for
 // the tag in this registry, which was written last.
-func (r *Registry) look(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
+func (r *Registry) source(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
 	from, err := r.parse(src)
 	if err != nil {
 		return mirrored{}, err

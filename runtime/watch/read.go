@@ -33,7 +33,7 @@ func (t *tree) readNode(n, before *node) {
 		}
 	}
 	for name, l := range names {
-		t.lookAt(n, name, l, before, covered, false)
+		t.examineAt(n, name, l, before, covered, false)
 	}
 }
 
@@ -71,13 +71,13 @@ func (t *tree) names(n *node) map[string]listed {
 	return names
 }
 
-// look updates the known state of a name in n. A file that changes while
+// examine updates the known state of a name in n. A file that changes while
 // it is read is examined again later, unless now is set.
-func (t *tree) look(n *node, name string, now bool) { t.lookAt(n, name, listed{}, n, true, now) }
+func (t *tree) examine(n *node, name string, now bool) { t.examineAt(n, name, listed{}, n, true, now) }
 
-// lookAt is look in a directory that was scoped as before when it was last read,
+// examineAt is examine in a directory that was scoped as before when it was last read,
 // if that covered it.
-func (t *tree) lookAt(n *node, name string, l listed, before *node, covered, now bool) {
+func (t *tree) examineAt(n *node, name string, l listed, before *node, covered, now bool) {
 	p := path.Join(n.path, name)
 	abs := t.abs(p)
 	began := time.Now()

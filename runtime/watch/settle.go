@@ -78,7 +78,7 @@ func (f *Files) examine(g gather, final bool) {
 			continue
 		}
 		for name := range d.names {
-			t.look(n, name, final)
+			t.examine(n, name, final)
 		}
 	}
 	// The target of a path can depend on one that changed.

@@ -65,8 +65,8 @@ type Options struct {
 	Environment runtime.EnvironmentKey
 	Plan        func() *plan.Plan
 	// Open opens a runtime, and Look one that only reads a cluster.
-	Open func(context.Context, local.Options) (*local.Runtime, error)
-	Look func(context.Context, local.Options) (*local.Look, error)
+	Open    func(context.Context, local.Options) (*local.Runtime, error)
+	Cluster func(context.Context, local.Options) (*local.Cluster, error)
 	// Survey reports what watch mode would watch.
 	Survey func() (watch.Surveyed, error)
 }
@@ -203,16 +203,16 @@ func reachable(ctx context.Context, host string) error {
 
 // cluster lists the environments of the cluster.
 func cluster(ctx context.Context, o Options) Finding {
-	look, err := o.Look(ctx, o.Local)
+	cluster, err := o.Cluster(ctx, o.Local)
 	if err != nil {
 		return failed(err, "")
 	}
-	envs, damaged, err := look.Store.Environments(ctx, "")
+	envs, damaged, err := cluster.Store.Environments(ctx, "")
 	switch {
 	case errors.Is(err, runtime.ErrNoAccess):
 		return Finding{State: Warning, Text: "it answers, but you may not list environments", Next: "name the pipeline with --pipeline: the rights in its namespaces are then sufficient"}
 	case err != nil:
-		return failed(look.Explain(err), "")
+		return failed(cluster.Explain(err), "")
 	}
 	if len(damaged) > 0 {
 		return Finding{State: Warning, Text: fmt.Sprintf("it answers; it has %s, and %d damaged ones: %v", environments(len(envs)), len(damaged), damaged[0]), Next: "list them with \"pipe envs\", and delete them or repair their records"}
@@ -222,25 +222,25 @@ func cluster(ctx context.Context, o Options) Finding {
 
 // rights finds the rights that are missing.
 func rights(ctx context.Context, o Options) Finding {
-	look, err := o.Look(ctx, o.Local)
+	cluster, err := o.Cluster(ctx, o.Local)
 	if err != nil {
 		return Finding{State: Warning, Text: "not checked: no cluster"}
 	}
-	if look.Inspector == nil {
+	if cluster.Inspector == nil {
 		return Finding{State: Warning, Text: "not checked: this cluster does not support the query"}
 	}
 	home := o.Environment.Namespace()
 	namespaces := []string{home}
-	for _, further := range furtherNamespaces(ctx, look, o) {
+	for _, further := range furtherNamespaces(ctx, cluster, o) {
 		if !slices.Contains(namespaces, further) {
 			namespaces = append(namespaces, further)
 		}
 	}
 	var lacking []string
 	for _, namespace := range namespaces {
-		missing, err := look.Inspector.Missing(ctx, namespace, namespace != home)
+		missing, err := cluster.Inspector.Missing(ctx, namespace, namespace != home)
 		if err != nil {
-			return failed(look.Explain(err), "")
+			return failed(cluster.Explain(err), "")
 		}
 		if len(missing) > 0 {
 			lacking = append(lacking, fmt.Sprintf("in namespace %s you may not: %s", namespace, strings.Join(missing, ", ")))
@@ -258,9 +258,9 @@ func rights(ctx context.Context, o Options) Finding {
 
 // furtherNamespaces returns those of services: of the environment, if it exists, and of the
 // Pipelinefile.
-func furtherNamespaces(ctx context.Context, look *local.Look, o Options) []string {
+func furtherNamespaces(ctx context.Context, cluster *local.Cluster, o Options) []string {
 	var all []string
-	if env, err := look.Store.Environment(ctx, o.Environment); err == nil {
+	if env, err := cluster.Store.Environment(ctx, o.Environment); err == nil {
 		all = env.FurtherNamespaces()
 	}
 	planned := runtime.Environment{Key: o.Environment, Plan: o.Plan()}

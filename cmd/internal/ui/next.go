@@ -120,7 +120,7 @@ func afterMissing(missing []runtime.MissingSecret) []string {
 	var lines []string
 	for _, m := range missing {
 		if m.By != nil {
-			lines = append(lines, fmt.Sprintf("find out why %s has not created Secret %s: %s", m.By.Object, m.Name, m.By.Look))
+			lines = append(lines, fmt.Sprintf("find out why %s has not created Secret %s: %s", m.By.Object, m.Name, m.By.Show))
 			continue
 		}
 		lines = append(lines, m.Make)

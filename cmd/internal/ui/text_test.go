@@ -212,7 +212,7 @@ func TestFailuresText(t *testing.T) {
 				Make: `kubectl --namespace shop-staging patch secret cert --patch '{"stringData":{"tls.key":"VALUE"}}'`,
 			}, mail, {
 				Name: "token", Keys: []string{"value"}, Services: []string{"site"}, Make: "kubectl …",
-				By: &runtime.SecretMaker{Object: "ExternalSecret tok", Why: "SecretSyncedError: no such entry", Look: "kubectl --namespace shop-staging describe externalsecrets.external-secrets.io tok"},
+				By: &runtime.SecretMaker{Object: "ExternalSecret tok", Why: "SecretSyncedError: no such entry", Show: "kubectl --namespace shop-staging describe externalsecrets.external-secrets.io tok"},
 			}}, Err: runtime.ErrTimeout})),
 		},
 		"secrets of the same services": {

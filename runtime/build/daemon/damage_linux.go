@@ -76,7 +76,7 @@ func mended[T any](root string, note func(string), start func() (T, error)) (T, 
 	why := damaged(root, !errors.Is(err, fs.ErrNotExist))
 	var started T
 	if why == nil {
-		if started, err = guarded(start); err == nil {
+		if started, err = catching(start); err == nil {
 			return started, os.WriteFile(began(root), nil, 0o600)
 		}
 	}
@@ -87,7 +87,7 @@ func mended[T any](root string, note func(string), start func() (T, error)) (T, 
 	if why == nil {
 		why = err
 	}
-	if started, err = guarded(start); err != nil {
+	if started, err = catching(start); err != nil {
 		return started, errors.Join(err, back())
 	}
 	go remove()
@@ -95,9 +95,9 @@ func mended[T any](root string, note func(string), start func() (T, error)) (T, 
 	return started, os.WriteFile(began(root), nil, 0o600)
 }
 
-// guarded calls start, and returns a panic as an error: databases panic when they find
+// catching calls start, and returns a panic as an error: databases panic when they find
 // damage, and so does an access to a page that cannot be read.
-func guarded[T any](start func() (T, error)) (result T, err error) {
+func catching[T any](start func() (T, error)) (result T, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -146,7 +146,7 @@ func database(file string, pages bool) error {
 	if info.Size() == 0 {
 		return errors.New("it is empty") // it would be treated as a new one
 	}
-	_, err = guarded(func() (struct{}, error) {
+	_, err = catching(func() (struct{}, error) {
 		db, err := bolt.Open(file, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 		if err != nil {
 			return struct{}{}, err

@@ -12,17 +12,17 @@ import (
 	"github.com/pipelinefile/pipe/runtime/inspect"
 )
 
-// A Look provides access to the status and the state of environments: the store and the
-// cluster, without builder and registry.
-type Look struct {
+// A Cluster provides access to the environments in a cluster, their records and what runs,
+// without builder and registry.
+type Cluster struct {
 	runtime.Environments
 	Inspector *inspect.Inspector // of the cluster; nil: nothing shows it
 	Config    *rest.Config       // of the cluster, for what reaches into its pods
 }
 
-// OpenLook opens the cluster that opts name. Unless that is the local one, it does
+// OpenCluster opens the cluster that opts name. Unless that is the local one, it does
 // not check that the cluster responds: the first request does, see Explain.
-func OpenLook(ctx context.Context, opts Options) (*Look, error) {
+func OpenCluster(ctx context.Context, opts Options) (*Cluster, error) {
 	config, _, err := find(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -35,12 +35,12 @@ func OpenLook(ctx context.Context, opts Options) (*Look, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Look{Environments: runtime.Environments{Store: s, Locker: s}, Inspector: shown, Config: config}, nil
+	return &Cluster{Environments: runtime.Environments{Store: s, Locker: s}, Inspector: shown, Config: config}, nil
 }
 
 // Explain converts an error that means that the cluster did not respond to an
 // *UnavailableError.
-func (l *Look) Explain(err error) error {
+func (l *Cluster) Explain(err error) error {
 	var request *url.Error
 	var network net.Error
 	if errors.As(err, &request) || errors.As(err, &network) {

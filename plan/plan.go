@@ -200,9 +200,10 @@ type BuildSpec struct {
 
 // A Source is a directory of the workspace (if Git is empty) or of a git repository.
 type Source struct {
-	Git  string `json:"git,omitempty"`  // URL of a repository
-	Ref  string `json:"ref,omitempty"`  // branch, tag or commit; never empty for a git source
-	Path string `json:"path,omitempty"` // slash-separated, relative to the root of the workspace or the repository
+	Git    string `json:"git,omitempty"`    // URL of a repository
+	Ref    string `json:"ref,omitempty"`    // branch, tag or commit; never empty for a git source
+	Commit string `json:"commit,omitempty"` // of Git, which Ref named; the runtime sets it, no evaluated plan has it
+	Path   string `json:"path,omitempty"`   // slash-separated, relative to the root of the workspace or the repository
 }
 
 // A Chart refers to the Helm chart that a service names with chart= (D1).

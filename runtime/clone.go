@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -116,42 +115,4 @@ func PreviewName(branch string) string {
 	}
 	digest := strings.TrimPrefix(string(plan.DigestOf([]byte(branch))), "sha256:")[:4]
 	return strings.TrimLeft(plan.NameFrom(branch, maxPreview-5)+"-"+digest, "-")
-}
-
-// onBranch returns p with the branch in the git sources that have it (E3). Each deploy
-// asks again, because a repository may get the branch later.
-func (r *Runtime) onBranch(ctx context.Context, p *plan.Plan, branch string, images map[string]string) (*plan.Plan, error) {
-	needed := make(map[string]bool)
-	for _, s := range p.Services {
-		for name, from := range s.AllImages() {
-			if images[plan.ImageKey(s.Name, name)] == "" {
-				needed[from.Build] = true
-			}
-		}
-	}
-	for _, b := range slices.Backward(p.Builds) { // bases come before
-		for _, from := range b.ImageArgs {
-			if needed[b.ID] {
-				needed[from.Build] = true
-			}
-		}
-	}
-	out := *p
-	out.Builds = nil
-	has := make(map[string]bool)
-	for _, b := range p.Builds {
-		if git := b.Source.Git; git != "" && needed[b.ID] {
-			if _, asked := has[git]; !asked {
-				var err error
-				if has[git], err = r.Builder.HasBranch(ctx, git, branch); err != nil {
-					return nil, fmt.Errorf("see whether the source of %s has branch %s: %w", b.ID, branch, err)
-				}
-			}
-			if has[git] {
-				b.Source.Ref = "refs/heads/" + branch // not a tag of that name
-			}
-		}
-		out.Builds = append(out.Builds, b)
-	}
-	return &out, nil
 }

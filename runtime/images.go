@@ -202,7 +202,15 @@ func (r *run) identify(ctx context.Context, im *image) (plan.Digest, error) {
 			return "", fmt.Errorf("argument %s: %w", arg, err)
 		}
 	}
-	identity, err := r.Builder.Identify(ctx, im.spec())
+	spec := im.spec()
+	if c := r.commits[gitRef{spec.Source.Git, spec.Source.Ref}]; c != nil && c.err != nil && spec.Source.Commit == "" {
+		at := ""
+		if !spec.Pos.IsZero() {
+			at = spec.Pos.String() + ": "
+		}
+		return "", fmt.Errorf("identify %s: %s%w", im.source(), at, c.error())
+	}
+	identity, err := r.Builder.Identify(ctx, spec)
 	if err != nil {
 		return "", fmt.Errorf("identify %s: %w", im.source(), err)
 	}

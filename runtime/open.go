@@ -67,9 +67,6 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 		}
 	}
 	p, err := env.Apply(req.Plan)
-	if err == nil && req.Action == Deploy && env.Branch != "" {
-		p, err = r.onBranch(ctx, p, env.Branch, req.Images)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +76,7 @@ func (r *Runtime) open(ctx context.Context, req Request) (*run, error) {
 	}
 	x := &run{Runtime: r, Turn: req.turn, req: req, namespace: key.Namespace(), env: env, scope: sc, claimed: claimed}
 	if req.Action == Deploy {
-		err = x.pinCharts(ctx)
+		err = x.pin(ctx)
 	}
 	return x, err
 }

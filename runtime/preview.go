@@ -99,17 +99,20 @@ func (r *Runtime) Preview(ctx context.Context, req Request) (steps []Step, err e
 func (r *run) step(s *service, made map[*image]string) Step {
 	step := Step{Stage: s.Stage, Service: s.Name, Do: verb[r.req.Action]}
 	for _, im := range s.images {
-		ref := im.byDigest
+		ref, commit := im.byDigest, ""
 		if ref == "" {
 			ref = im.ref
+		}
+		if im.build != nil {
+			commit = im.build.Source.Commit
 		}
 		switch {
 		case im.in != nil:
 			step.ChartImages = append(step.ChartImages, StepImage{Name: im.name, Ref: ref})
 		case im.name == "":
-			step.Ref = ref
+			step.Ref, step.Commit = ref, commit
 		default:
-			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref})
+			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref, Commit: commit})
 		}
 	}
 	if s.err != nil && !s.idle {

@@ -27,7 +27,8 @@ type run struct {
 	env       *Environment // without a Revision: it does not exist yet
 	scope     *scope
 	track     *tracker
-	claimed   bool // the namespace belongs to the environment
+	claimed   bool                    // the namespace belongs to the environment
+	commits   map[gitRef]*namedCommit // of the git sources that the run deploys
 
 	// Set by look.
 	set      *imageSet

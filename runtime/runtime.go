@@ -90,6 +90,8 @@ type Step struct {
 	// Ref is the image that would be deployed: by digest or, if it has not been
 	// built yet, by its future tag. Empty: the chart provides its own.
 	Ref string `json:"ref,omitempty"`
+	// Commit is the commit that the image is built from, if its source is in a git repository.
+	Commit string `json:"commit,omitempty"`
 	// Images are those of plan.Service.Images, in their order.
 	Images []StepImage `json:"images,omitempty"`
 	// ChartImages are the images that its chart or its manifests name, by the references
@@ -106,6 +108,8 @@ type StepImage struct {
 	Name  string      `json:"name"`
 	Image ImageAction `json:"image,omitempty"` // empty: the image needs nothing
 	Ref   string      `json:"ref,omitempty"`   // as that of Step
+	// Commit is as that of Step.
+	Commit string `json:"commit,omitempty"`
 }
 
 // An ImageAction is what must be done so that an image is in the registry.

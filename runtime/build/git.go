@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 // rewritten URLs.
 func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source, id *identified, at opening) error {
 	repo, local := b.localRepository(spec.Source.Git)
-	commit := at.commit
+	commit := cmp.Or(at.commit, spec.Source.Commit)
 	if commit == "" {
 		var err error
 		if commit, err = b.resolve(ctx, repo, spec.Source.Ref); err != nil {
@@ -31,6 +32,9 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 			}
 			return ofGit(problem(spec, err, ""))
 		}
+	}
+	if !git.IsCommit(commit) { // it is the name of a directory
+		return problem(spec, fmt.Errorf("%q of %s is not a commit", commit, redact.URLs(repo)), "")
 	}
 	src.commit = commit
 	id.Commit = commit

@@ -13,6 +13,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
 // TestBuildGitMonorepo: the services of one commit fetch it once, and later runs of the
@@ -167,5 +168,36 @@ func TestBuildGitPointers(t *testing.T) {
 	err = try(func(s *plan.BuildSpec) { s.Context = "docker" })
 	if err == nil || strings.Contains(err.Error(), "Git LFS") { // the builder cannot be reached
 		t.Errorf("Build of another directory = %v", err)
+	}
+}
+
+// TestGitLookups: a run asks a repository once for a branch that many services are built from.
+func TestGitLookups(t *testing.T) {
+	repo := newRepository(t)
+	commit := repo.commit(shop("x"))
+	server := repo.serve("")
+	p := &plan.Plan{
+		Pipeline: plan.Pipeline{Name: "shop"}, Environment: plan.EnvironmentRef{Name: "staging", Kind: plan.KindEnvironment},
+		Stages: []plan.Stage{{Name: "apps"}},
+	}
+	for i := range 50 {
+		b := gitSpec(server.url, "main")
+		b.ID, b.Platforms = fmt.Sprintf("s%d", i), []string{"linux/amd64"}
+		p.Builds = append(p.Builds, b)
+		p.Services = append(p.Services, plan.Service{Name: b.ID, Type: plan.Application, Stage: "apps", Image: plan.ImageSource{Build: b.ID}})
+	}
+	rt := runtimetest.NewWorld().Runtime()
+	rt.Builder = build.New(build.Options{Dir: t.TempDir(), CacheDir: t.TempDir()})
+	steps, err := rt.Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Plan: p})
+	if err != nil || len(steps) != 50 {
+		t.Fatalf("Preview = %d steps, %v", len(steps), err)
+	}
+	for _, s := range steps {
+		if s.Commit != commit || s.Image != runtime.ImageBuild {
+			t.Errorf("%+v", s)
+		}
+	}
+	if n := server.requests.Load(); n != 2 { // what the server can do, and its branches
+		t.Errorf("50 services made %d requests", n)
 	}
 }

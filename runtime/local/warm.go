@@ -17,13 +17,15 @@ import (
 type warm struct {
 	mu         sync.Mutex
 	identities map[string]identified  // by specification
+	commits    map[string]string      // by git repository and ref
 	resolved   map[string]plan.Digest // by reference
 	mirrored   map[string]string      // by upstream image: the reference to deploy
 	epoch      int                    // counts invalidations
 	began      time.Time              // when the maps were made
 }
 
-// warmTime is how long answers of a registry are kept: what is in it may be pruned (I6).
+// warmTime is how long answers of a registry are kept: what is in it may be pruned (I6). Those
+// of git repositories are kept as long.
 const warmTime = 30 * time.Minute
 
 // An identified is a specification with the identity of its image.
@@ -46,6 +48,7 @@ func (w *warm) changed(paths []string) {
 	if paths == nil || time.Since(w.began) > warmTime {
 		w.began = time.Now()
 		w.identities, w.resolved, w.mirrored = make(map[string]identified), make(map[string]plan.Digest), make(map[string]string)
+		w.commits = make(map[string]string)
 		return
 	}
 	for key, known := range w.identities {
@@ -107,6 +110,14 @@ func (b warmBuilder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Di
 		return identified{spec, digest}, true, err
 	})
 	return known.digest, err
+}
+
+// Commit implements [runtime.Builder].
+func (b warmBuilder) Commit(ctx context.Context, git, ref string) (string, error) {
+	return keep(b.warm, func() map[string]string { return b.warm.commits }, git+"\x00"+ref, func() (string, bool, error) {
+		commit, err := b.Builder.Commit(ctx, git, ref)
+		return commit, true, err
+	})
 }
 
 // A warmRegistry does not query existing images again.

@@ -156,6 +156,9 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 	b.mu.Unlock()
 	// The name and the position are not part of the identity.
 	spec.ID, spec.Pos = "", plan.Pos{}
+	if spec.Source.Commit != "" {
+		spec.Source.Ref = "" // only what it names counts
+	}
 	data, err := json.Marshal(spec)
 	if err != nil {
 		return "", err

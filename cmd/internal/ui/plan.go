@@ -147,7 +147,7 @@ func services(b *strings.Builder, x index, stage string) {
 			if name != "" {
 				of = name + ": "
 			}
-			fmt.Fprintf(b, "      %s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from))
+			fmt.Fprintf(b, "      %s%s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from), commitOf(x, s.Name, name, from))
 		}
 		if text := s.OthersImages(); text != "" {
 			fmt.Fprintf(b, "      images: %s\n", text)
@@ -225,6 +225,24 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 		return "image " + from.Mirror + ", copied into the registry"
 	}
 	return "image " + from.Ref + ", from where it is"
+}
+
+// commitOf names the commit of the git source of an image, unless the source names it itself.
+func commitOf(x index, service, name string, from plan.ImageSource) string {
+	step := x.steps[service]
+	commit := step.Commit
+	if name != "" {
+		i := slices.IndexFunc(step.Images, func(im runtime.StepImage) bool { return im.Name == name })
+		if i < 0 {
+			return ""
+		}
+		commit = step.Images[i].Commit
+	}
+	build := x.builds[from.Build]
+	if commit == "" || build == nil || build.Source.Ref == commit {
+		return ""
+	}
+	return ", commit " + commit[:min(len(commit), 12)]
 }
 
 // dockerfileOf returns the path of the Dockerfile of a build, in the workspace or in a

@@ -82,7 +82,7 @@ func TestPlanText(t *testing.T) {
 			{Stage: "data", Service: "db", Image: runtime.ImageMirror, Do: runtime.Deploying, Why: "postgres:15 is not in the registry; not deployed yet"},
 			{Stage: "apps", Service: "api", Image: runtime.ImageBuild, Do: runtime.Deploying, Why: "no image of this source in the registry"},
 			{Stage: "apps", Service: "worker", Do: runtime.Deploying, Why: "its image is made for api"},
-			{Stage: "apps", Service: "site", Do: runtime.Failed, Why: "render site: chart site is not there"},
+			{Stage: "apps", Service: "site", Do: runtime.Failed, Why: "render site: chart site is not there", Commit: "0123456789abcdef0123456789abcdef01234567"},
 			{Stage: "apps", Service: "mail", Do: runtime.Skipped, Why: "skip()"},
 		}},
 		"plan_nothing": {Plan: &plan.Plan{Pipeline: p.Pipeline, Environment: plan.EnvironmentRef{Name: "default", Kind: "environment"},

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ import (
 // environment. $HERE is that home, $ELSEWHERE that of another machine, and $CLUSTER the
 // kubeconfig for both. In addition to the commands of TestScript there are
 //
-//	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry
+//	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry. If there is one already, these images become others; ! upstream VAR ends it
 //	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
 //	bigfile FILE SIZE     a file of that many bytes that do not compress
 //	patch NAMESPACE DEPLOYMENT PATCH   changes it manually
@@ -140,7 +141,7 @@ func runServers(t *testing.T, dir, home string) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": scriptStatus, "upstream": scriptUpstream, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
+			"status": scriptStatus, "upstream": scriptUpstream(), "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
 			"object": scriptObject(home), "create": scriptCreate(home), "vault": scriptVault(), "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
 		},
 	})
@@ -202,33 +203,55 @@ func missing(t testing.TB, server string, why error) {
 	t.Skipf("no %s for tests: %v", server, why)
 }
 
-func scriptUpstream(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: upstream VAR IMAGE…")
+func scriptUpstream() func(*testscript.TestScript, bool, []string) {
+	var mu sync.Mutex
+	servers := map[string]*httptest.Server{} // by address; guarded by mu
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg && len(args) != 1 || !neg && len(args) < 2 {
+			ts.Fatalf("usage: upstream VAR IMAGE…, or ! upstream VAR")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		server := servers[ts.Getenv(args[0])]
+		switch {
+		case neg:
+			server.CloseClientConnections()
+			server.Close()
+		case server != nil:
+			ts.Check(pushRandom(server, args[1:]))
+		default:
+			server, err := newUpstream(args[1:])
+			ts.Check(err)
+			ts.Defer(server.Close)
+			addr := strings.TrimPrefix(server.URL, "http://")
+			servers[addr] = server
+			ts.Setenv(args[0], addr)
+		}
 	}
-	server, err := newUpstream(args[1:])
-	ts.Check(err)
-	ts.Defer(server.Close)
-	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
 }
 
 // newUpstream returns a registry with the given images.
 func newUpstream(images []string) (*httptest.Server, error) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	return server, pushRandom(server, images)
+}
+
+// pushRandom pushes images with random content to a registry.
+func pushRandom(server *httptest.Server, images []string) error {
 	for _, image := range images {
 		ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/" + image)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		content, err := random.Image(1000, 2)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := remote.Write(ref, content); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return server, nil
+	return nil
 }
 
 func scriptBigFile(ts *testscript.TestScript, neg bool, args []string) {

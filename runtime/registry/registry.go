@@ -160,6 +160,12 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 // below returns what the paths of the repositories in the prefix of this registry begin with.
 func (r *Registry) below() string { return strings.TrimSuffix(r.home.RepositoryStr(), "any") }
 
+// Keeps reports whether an image is one of those that are in the prefix of this registry.
+func (r *Registry) Keeps(ref string) bool {
+	parsed, err := r.parse(ref)
+	return err == nil && r.own(parsed.Context())
+}
+
 // own reports whether a repository is in the prefix of this registry.
 func (r *Registry) own(repo name.Repository) bool {
 	return repo.RegistryStr() == r.home.RegistryStr() &&

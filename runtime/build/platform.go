@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
-	"time"
 
 	"github.com/containerd/platforms"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // platform returns the default platform of builds: that of the builders, which is part
@@ -33,7 +33,7 @@ func (p *pool) platform(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	wait := firstWait
+	waits := retry.NewWaits(firstWait)
 	for again := 1; ; again++ {
 		var first error
 		p.mu.Lock()
@@ -49,15 +49,12 @@ func (p *pool) platform(ctx context.Context) (string, error) {
 				first = err
 			}
 		}
-		if again == attempts || !transient(first) {
+		if again > retry.Max || !transient(first) {
 			return "", first
 		}
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-time.After(wait):
+		if err := waits.Wait(ctx); err != nil {
+			return "", err
 		}
-		wait *= 2
 	}
 }
 

@@ -7,26 +7,23 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/codes"
 
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
-const (
-	attempts  = 4
-	firstWait = 200 * time.Millisecond
-)
+// firstWait is the first wait before a retry.
+const firstWait = 200 * time.Millisecond
 
 // retry builds on a node, and after a transient error retries, on another node if there
 // is one.
 func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
 	from, tried := origin(spec, ref), map[*node]bool{}
-	waits := backoff.ExponentialBackOff{InitialInterval: firstWait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
-	waits.Reset()
+	waits := retry.NewWaits(firstWait)
 	n := b.pool.take(from, tried)
 	for again := 1; ; again++ {
 		digest, err := do(n)
@@ -44,7 +41,7 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 			b.pool.avoid(n)
 		}
 		elsewhere := gone && len(tried) < len(b.pool.nodes)
-		if again >= max(attempts, len(b.pool.nodes)) || !elsewhere && !transient(err) {
+		if again >= max(retry.Max+1, len(b.pool.nodes)) || !elsewhere && !transient(err) {
 			return "", err
 		}
 		n.doubt()
@@ -58,11 +55,9 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		if elsewhere {
 			continue
 		}
-		select {
-		case <-ctx.Done():
+		if err := waits.Wait(ctx); err != nil {
 			b.pool.give(n)
-			return "", context.Cause(ctx)
-		case <-time.After(waits.NextBackOff()):
+			return "", err
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // A cluster holds what all releases share for one cluster: the HTTP client, the
@@ -86,10 +87,8 @@ func (c *cluster) awaitListed(ctx context.Context, kind schema.GroupKind) error 
 			return err
 		}
 		c.mapper.Reset()
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(backEvery):
+		if err := retry.Pause(ctx, retry.Interval); err != nil {
+			return err
 		}
 	}
 }

@@ -4,23 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
-)
-
-const (
-	// patience limits how long a cluster that has answered before may be
-	// unreachable until an operation fails. A run loses its lease at about that
-	// time.
-	patience = 10 * time.Second
-	// returns limits how often the cluster may come back during one operation.
-	returns = 3
-	// backEvery is the interval at which an unreachable cluster is polled.
-	backEvery = 250 * time.Millisecond
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // retry runs an operation, and repeats it if the cluster became unreachable
@@ -34,7 +23,7 @@ func (d *Deployer) retry(ctx context.Context, emit runtime.Emit, what string, do
 		case err == nil:
 			d.answered.Store(true)
 			return nil
-		case !errors.As(err, &away), errors.Is(err, runtime.ErrTimeout), n > returns, !d.answered.Load():
+		case !errors.As(err, &away), errors.Is(err, runtime.ErrTimeout), n > retry.Max, !d.answered.Load():
 			return err
 		}
 		emit(runtime.Retried{What: what, Error: fmt.Sprintf("cluster %s does not answer", d.cluster.Config.Host), Again: n})
@@ -49,7 +38,7 @@ func (d *Deployer) retry(ctx context.Context, emit runtime.Emit, what string, do
 
 // back waits for the cluster to serve again, and reports whether it does.
 func (c *cluster) back(ctx context.Context) bool {
-	ctx, stop := context.WithTimeout(ctx, patience)
+	ctx, stop := context.WithTimeout(ctx, retry.Patience)
 	defer stop()
 	for {
 		err := c.Typed.Discovery().RESTClient().Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error()
@@ -57,9 +46,7 @@ func (c *cluster) back(ctx context.Context) bool {
 		if err == nil || errors.As(err, &said) && said.Status().Code < 500 { // we may lack the right to ask
 			return true
 		}
-		select {
-		case <-time.After(backEvery):
-		case <-ctx.Done():
+		if retry.Pause(ctx, retry.Interval) != nil {
 			return false
 		}
 	}

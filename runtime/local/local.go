@@ -20,6 +20,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/inspect"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 	"github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/render"
 	"github.com/pipelinefile/pipe/runtime/store"
@@ -281,7 +282,7 @@ func (o Options) secrets() runtime.Secrets {
 }
 
 func stateOf(config *rest.Config, opts Options) (*store.Store, error) {
-	config = withPatience(config, patience)
+	config = withPatience(config, retry.Patience)
 	config.QPS, config.Burst = 1000, 2000 // the server has its own limits, which are fair
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

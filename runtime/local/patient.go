@@ -6,14 +6,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-)
 
-const (
-	// patience is how long a cluster that has responded before may be unavailable until
-	// requests fail. A run loses its lease about then.
-	patience = 10 * time.Second
-	// againEvery is the interval between retries.
-	againEvery = 250 * time.Millisecond
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // A patient transport retries requests while a cluster that has responded before is
@@ -65,9 +59,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 		if wait := p.seen(err == nil); err == nil || !wait || r.Body != nil && r.GetBody == nil {
 			return answer, err
 		}
-		select {
-		case <-time.After(againEvery):
-		case <-r.Context().Done():
+		if retry.Pause(r.Context(), retry.Interval) != nil {
 			return nil, err
 		}
 		r = r.Clone(r.Context())

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -31,7 +33,7 @@ func TestPatient(t *testing.T) {
 			}
 			asked = append(asked, string(data))
 			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
-		}), presence: &presence{patience: patience}}
+		}), presence: &presence{patience: retry.Patience}}
 		ask := func(text string) (time.Duration, error) {
 			t.Helper()
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://cluster.test", strings.NewReader(text))
@@ -54,7 +56,7 @@ func TestPatient(t *testing.T) {
 			t.Errorf("away for 4 s: %v after %v", err, took)
 		}
 		down = time.Now().Add(time.Hour)
-		if took, err := ask("three"); !errors.Is(err, away) || took < patience || took > patience+time.Second {
+		if took, err := ask("three"); !errors.Is(err, away) || took < retry.Patience || took > retry.Patience+time.Second {
 			t.Errorf("away for good: %v after %v", err, took)
 		}
 		if took, err := ask("four"); !errors.Is(err, away) || took > 0 {

@@ -10,14 +10,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // worthwhile is how much of a blob must be transferred between two interruptions for them to
@@ -43,7 +42,7 @@ type download struct {
 	at    int64
 	hash  hash.Hash // nil: it did not begin at 0
 	body  io.ReadCloser
-	waits *backoff.ExponentialBackOff
+	waits *retry.Waits
 	whole bool  // the registry cannot begin in the middle
 	cut   bool  // it was interrupted
 	cuts  int   // since something worthwhile was read
@@ -119,22 +118,17 @@ func (d *download) interrupted(why error) error {
 		why = io.ErrUnexpectedEOF
 	}
 	if d.cuts == 0 || d.at-d.cutAt >= worthwhile {
-		d.cuts, d.waits = 0, d.registry.waits()
+		d.cuts, d.waits = 0, retry.NewWaits(d.registry.wait)
 	}
 	d.cuts, d.cutAt = d.cuts+1, d.at
 	switch {
 	case d.ctx.Err() != nil:
 		return context.Cause(d.ctx)
-	case d.cuts > retries || !isTransient(why):
+	case d.cuts > retry.Max || !isTransient(why):
 		return why
 	}
 	d.emit(runtime.Retried{What: d.what, Error: sentence(why), Again: d.cuts})
-	select {
-	case <-time.After(d.waits.NextBackOff()):
-		return nil
-	case <-d.ctx.Done():
-		return context.Cause(d.ctx)
-	}
+	return d.waits.Wait(d.ctx)
 }
 
 // open requests what has not been read yet.

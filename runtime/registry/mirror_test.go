@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
 )
 
@@ -397,7 +398,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("Mirror = %v\nwant %s", err, want)
 	}
-	if len(e.all) != retries {
-		t.Errorf("%d events, want %d retries: %+v", len(e.all), retries, e.all)
+	if len(e.all) != retry.Max {
+		t.Errorf("%d events, want %d retries: %+v", len(e.all), retry.Max, e.all)
 	}
 }

@@ -8,26 +8,21 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
-// Transient errors are retried this often, with a backoff of half a second, one second and
-// two seconds. Each has a jitter of up to 50%, so that many clients do not retry
-// simultaneously. Tests wait less.
-const (
-	retries   = 3
-	firstWait = 500 * time.Millisecond
-)
+// firstWait is the first wait before a retry. Tests wait less.
+const firstWait = 500 * time.Millisecond
 
 // try calls do until it succeeds, fails permanently, or has failed too often, and reports
 // each retry. If credentials are refused that are not recent, it gets new ones once. That a
 // registry received too many requests and says when it accepts more is not a failure: the wire
 // waits for it, which is reported, too.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(context.Context, *session) error) error {
-	waits := r.waits()
+	waits := retry.NewWaits(r.wait)
 	renewed := false
 	began := time.Now()
 	_, hasDeadline := ctx.Deadline()
@@ -46,7 +41,7 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, context.Canceled) && again <= retries:
+		case errors.Is(err, context.Canceled) && again <= retry.Max:
 			// Another caller was cancelled: the first caller negotiates access to a
 			// repository for all that wait for it.
 			continue
@@ -56,23 +51,14 @@ func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do f
 		case r.isLimited(err) && (hasDeadline || time.Since(began) < maxWait):
 			again--
 			continue
-		case again > retries || !isTransient(err):
+		case again > retry.Max || !isTransient(err):
 			return err
 		}
 		emit(runtime.Retried{What: what, Error: sentence(err), Again: again})
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(waits.NextBackOff()):
+		if err := waits.Wait(ctx); err != nil {
+			return err
 		}
 	}
-}
-
-// waits returns the times to wait between attempts.
-func (r *Registry) waits() *backoff.ExponentialBackOff {
-	waits := &backoff.ExponentialBackOff{InitialInterval: r.wait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute}
-	waits.Reset()
-	return waits
 }
 
 // isLimited reports whether a registry received too many requests and has said when it accepts

@@ -85,9 +85,7 @@ func upgraded(ctx context.Context, conn net.Conn, path, proto string, header htt
 	}
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", proto)
-	if err := req.Write(conn); err != nil {
-		return nil, err
-	}
+	_ = req.Write(conn) // if the program has ended, the read returns why
 	buffered := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(buffered, req)
 	if err != nil {

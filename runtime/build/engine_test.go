@@ -251,7 +251,7 @@ func TestSSH(t *testing.T) {
 	}
 
 	bin := t.TempDir()
-	files{"ssh*": "#!/bin/sh\necho 'ci@builder.test: Permission denied (publickey).' >&2\nexit 255\n"}.write(t, bin)
+	files{"ssh*": "#!/bin/sh\nread x\necho 'ci@builder.test: Permission denied (publickey).' >&2\nexit 255\n"}.write(t, bin)
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	b := build.New(build.Options{Dir: dir, Addresses: []string{"ssh://ci@builder.test"}})
 	defer b.Close()

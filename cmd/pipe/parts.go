@@ -60,6 +60,7 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 		Executable: a.exe,
 		Registry:   f.registry,
 		BuildKit:   f.buildkit,
+		BuildCache: f.cache,
 		Kubeconfig: f.kubeconfig,
 		Context:    f.context,
 		Local:      f.local,
@@ -96,6 +97,9 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 func checkCredentials(cmd *cobra.Command, opts local.Options) error {
 	if held := redact.Credentials(opts.Registry); held != "" {
 		return usagef(cmd, "the address of the registry contains %s: remove it and log in with: docker login HOST", held)
+	}
+	if held := redact.Credentials(opts.BuildCache); held != "" {
+		return usagef(cmd, "the address of the cache of builds contains %s: remove it and log in with: docker login HOST", held)
 	}
 	for _, addr := range opts.BuildKit {
 		if held := redact.Credentials(addr); held != "" {

@@ -30,6 +30,7 @@ var foreign = map[string]string{
 	"internal/explain/parsehints.go Parse":               "go.starlark.net: the error of its parser is a string",
 	"internal/git/complaint.go Complaint":                "git prints why it failed, and has one exit status for all",
 	"interp/errors.go evaluation.fatal":                  "go.starlark.net: that arguments do not fit a function is a string",
+	"runtime/build/cache.go noCache.failed":              "BuildKit passes on the error of a step as a string",
 	"runtime/build/failure.go explain":                   "BuildKit sends errors as strings over gRPC, and those of git and registries inside them",
 	"runtime/build/failure.go plain":                     "BuildKit and gRPC put prefixes before the message",
 	"runtime/build/retry.go transient":                   "BuildKit sends errors of registries as strings over gRPC",

@@ -46,6 +46,10 @@ type Options struct {
 	// PlainHTTP are registries that are accessed without TLS, as host:port. Registries
 	// on loopback always are.
 	PlainHTTP []string
+	// Cache is a repository in a registry, such as registry.example.com/shop/cache, in which
+	// the cache of each build is kept: a build reads it first, and writes it at the end.
+	// Default: the builders have their own caches only.
+	Cache string
 	// CacheDir is a directory for digests of files and for checkouts. It may be deleted
 	// and shared. Default: nothing is cached, and git sources cannot be built.
 	CacheDir string

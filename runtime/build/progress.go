@@ -25,6 +25,7 @@ type progress struct {
 	hide func(string) string // redacts secrets
 	// Steps by their digests. Only follow uses them until it returns.
 	steps map[digest.Digest]*step
+	cache noCache // only follow uses it until it returns
 }
 
 // A step is a vertex of BuildKit's graph.
@@ -99,7 +100,10 @@ func (p *progress) vertex(v *client.Vertex) {
 		return
 	}
 	s.done, s.failed = true, v.Error
-	e := runtime.BuildStep{Done: true, Cached: v.Cached, Error: p.hide(v.Error)}
+	e := runtime.BuildStep{Done: true, Cached: v.Cached}
+	if v.Error != "" && !p.cache.failed(v) {
+		e.Error = p.hide(v.Error)
+	}
 	if v.Started != nil {
 		e.Took = v.Completed.Sub(*v.Started)
 	}

@@ -40,6 +40,8 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(j.ref)}},
 		Internal:      true, // keeps no record, which would include the output of commands
 	}
+	cache := b.cacheRef(j)
+	b.cache(&opt, cache)
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
 	}
@@ -76,6 +78,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		}
 		return "", explain(err, j, p)
 	}
+	p.cache.warn(j, cache, p.hide, emit)
 	digest := resp.ExporterResponse[exptypes.ExporterImageDigestKey]
 	if digest == "" {
 		return "", errors.New("BuildKit did not report the digest of the pushed image")
@@ -132,23 +135,25 @@ func (b *Builder) attrs(j job) map[string]string {
 
 // export returns the attributes of the image exporter.
 func (b *Builder) export(ref string) map[string]string {
-	attrs := map[string]string{
-		"name":              ref,
-		"push":              "true",
-		"oci-mediatypes":    "true",
-		"rewrite-timestamp": strconv.FormatBool(b.opts.Reproducible),
-	}
+	attrs := b.access(ref)
+	attrs["name"], attrs["push"], attrs["oci-mediatypes"] = ref, "true", "true"
+	attrs["rewrite-timestamp"] = strconv.FormatBool(b.opts.Reproducible)
+	return attrs
+}
+
+// access returns the attributes of exporters that depend on the registry.
+func (b *Builder) access(ref string) map[string]string {
 	host, _, _ := strings.Cut(ref, "/")
 	switch {
 	case loopback(host):
 		// Compression takes most of the time of many builds, and zstd takes a third of the
 		// time of gzip. Clients that pull from loopback are on this machine and support zstd;
 		// clients of other registries may not.
-		attrs["compression"] = "zstd"
+		return map[string]string{"compression": "zstd"}
 	case slices.Contains(b.opts.PlainHTTP, host):
-		attrs["registry.insecure"] = "true"
+		return map[string]string{"registry.insecure": "true"}
 	}
-	return attrs
+	return map[string]string{}
 }
 
 // loopback reports whether BuildKit uses plain HTTP for a registry by default.

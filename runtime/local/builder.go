@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/pipelinefile/pipe/internal/background"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	"github.com/pipelinefile/pipe/runtime/registry"
 )
 
 // builder returns the builder that opts name, or the embedded one, which
@@ -31,6 +34,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		Addresses: opts.BuildKit,
 		Start:     embedded.addr,
 		TLS:       tls,
+		Cache:     opts.BuildCache,
 		CacheDir:  filepath.Join(opts.Home, "cache", "build"),
 		Secrets:   from,
 		Password:  r.password,
@@ -38,6 +42,16 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil
+}
+
+// checkCache returns an error if the repository of the cache of builds is invalid.
+func checkCache(repository string) error {
+	_, err := registry.New(registry.Options{Prefix: repository})
+	host, name, _ := strings.Cut(repository, "/")
+	if err != nil || name == "" || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return fmt.Errorf("%q is not a repository in a registry", redact.URLs(repository))
+	}
+	return nil
 }
 
 // builderTLS finds the files of a directory with the layout of buildctl's

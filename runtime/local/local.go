@@ -36,6 +36,7 @@ type Options struct {
 	Registry    string           // the registry of images; empty: the embedded one
 	BuildKit    []string         // addresses of builders; none: the embedded one
 	BuildKitTLS string           // a directory with ca.pem, cert.pem and key.pem, for builders at tcp://
+	BuildCache  string           // a repository in which builders keep their cache; empty: each has its own only
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
 	Context     string           // of the kubeconfig; empty: its current one
 	Local       bool             // use the local Kubernetes, which is started if it is not running (C5)
@@ -173,6 +174,11 @@ func (o Options) Check() error {
 	if o.Registry != "" {
 		if _, err := named(registry.Options{Prefix: o.Registry}); err != nil {
 			return err
+		}
+	}
+	if o.BuildCache != "" {
+		if err := checkCache(o.BuildCache); err != nil {
+			return &UnavailableError{"builder", fmt.Errorf("the cache: %w", err), "name a repository such as registry.example.com/shop/cache, without https:// and a tag", []string{"BuildCache"}}
 		}
 	}
 	_, err := builderTLS(o.BuildKitTLS)

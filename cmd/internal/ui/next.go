@@ -16,7 +16,7 @@ const noSpace = "make room on the disk and run again"
 
 // flags maps the options that an advice names to the flags of the command.
 var flags = map[string]string{
-	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit, BUILDKIT_HOST", "BuildKitTLS": "--buildkit-tls",
+	"Kubeconfig": "--kubeconfig", "Context": "--context", "Local": "--local", "BuildKit": "--buildkit, BUILDKIT_HOST", "BuildKitTLS": "--buildkit-tls", "BuildCache": "--build-cache",
 	"Registry": "--registry, registry= of pipeline()", "Home": "PIPE_HOME",
 }
 

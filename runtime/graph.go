@@ -74,6 +74,12 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 		tasks = append(tasks, r.beginning)
 	}
 	for _, st := range r.scope.stages {
+		if before != nil && r.ahead != nil {
+			before.Do = func(context.Context) error {
+				r.ahead.begin(st)
+				return nil
+			}
+		}
 		built := &sched.Task{Name: "images of stage " + st.name, Class: -1}
 		complete := &sched.Task{Name: "stage " + st.name, Class: -1}
 		for _, im := range toMake[st] {

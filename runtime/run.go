@@ -28,6 +28,7 @@ type run struct {
 	scope     *scope
 	track     *tracker
 	claimed   bool                    // the namespace belongs to the environment
+	ahead     *ahead                  // nil: no image is made before its stage
 	commits   map[gitRef]*namedCommit // of the git sources that the run deploys
 
 	// Set by look.
@@ -247,11 +248,15 @@ func (r *run) work(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.scope.plan.Pipeline.BuildAhead {
+		r.ahead = &ahead{}
+	}
 	tasks := r.graph(r.makeImage, r.awaitSecrets, r.act)
 	results, err := sched.Run(ctx, tasks, sched.Options{
 		Limits:    limits(r.scope.plan.Pipeline),
 		KeepGoing: r.req.KeepGoing,
 	})
+	r.track.madeAhead(r.ahead.total())
 	if i := slices.Index(tasks, r.beginning); err == nil && i >= 0 {
 		err = results[i].Err
 	}

@@ -165,7 +165,10 @@ type RunRecord struct {
 	Start    time.Time       `json:"start"`
 	End      time.Time       `json:"end,omitzero"`
 	Services []ServiceRecord `json:"services"` // in the order of the plan
-	Error    string          `json:"error,omitempty"`
+	// Ahead is for how long images of later stages were built or copied before their stage
+	// began (A2): for each stage the time in which at least one was, together.
+	Ahead time.Duration `json:"ahead,omitempty"` // nanoseconds
+	Error string        `json:"error,omitempty"`
 	// Stale reports whether a newer run of the same session superseded this one before
 	// it was done (ErrStale): its result is not meaningful.
 	Stale      bool     `json:"stale,omitempty"`

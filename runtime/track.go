@@ -121,6 +121,13 @@ func (t *tracker) inputs(digest plan.Digest) {
 	t.record.Inputs = digest
 }
 
+// madeAhead records for how long images were made before their stage began.
+func (t *tracker) madeAhead(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record.Ahead = d
+}
+
 // end sets the final state of s, unless s has already ended.
 func (t *tracker) end(s *service, state State, reason string, err error) {
 	t.mu.Lock()

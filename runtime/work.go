@@ -61,6 +61,7 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			}
 			emit, stop := r.track.emit(users[0])
 			defer stop()
+			defer r.ahead.making(im.stage)()
 			return catchPanic(im.source(), func() error { return r.makeBy(ctx, im, emit) })
 		}
 		if r.Turn != nil {

@@ -25,7 +25,11 @@ func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 		_, err = fmt.Fprintf(w, "pruned: %s\n", strings.Join(removed, ", "))
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(w, "%s %s: %s, in %s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)))
+		ahead := ""
+		if rec.Ahead > 0 {
+			ahead = fmt.Sprintf("; images of later stages were built ahead for %s", seconds(rec.Ahead))
+		}
+		_, err = fmt.Fprintf(w, "%s %s: %s, in %s%s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)), ahead)
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func TestPlanText(t *testing.T) {
 
 func TestResultText(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	rec := &runtime.RunRecord{Action: runtime.Deploy, Start: start, End: start.Add(83 * time.Second), Services: []runtime.ServiceRecord{
+	rec := &runtime.RunRecord{Action: runtime.Deploy, Start: start, End: start.Add(83 * time.Second), Ahead: 42 * time.Second, Services: []runtime.ServiceRecord{
 		{Service: "db", Stage: "data", State: runtime.Unchanged, Image: "127.0.0.1:5000/mirror/postgres@sha256:0123456789abcdef0123456789abcdef", Start: start, End: start},
 		{Service: "api", Stage: "a long name", State: runtime.Done, Image: "127.0.0.1:5000/api@sha256:fedcba9876543210fedcba9876543210", Start: start, End: start.Add(82 * time.Second)},
 		{Service: "mail", Stage: "a long name", State: runtime.Skipped},

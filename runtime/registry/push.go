@@ -1,0 +1,36 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// Push stores an image of this machine at a reference of this registry, and returns its digest. The
+// tag is written last, so the image is not found until it is complete. What the registry has already
+// is not sent again.
+func (r *Registry) Push(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error) {
+	to, err := r.parse(ref)
+	if err != nil {
+		return "", err
+	}
+	raw, err := image.RawManifest()
+	if err != nil {
+		return "", fmt.Errorf("push the image to %s: %w", show(to), err)
+	}
+	err = r.try(ctx, emit, "push "+show(to), func(ctx context.Context, _ *session) error {
+		pusher, err := remote.NewPusher(r.options()...)
+		if err != nil {
+			return err
+		}
+		return pusher.Push(ctx, to, image)
+	})
+	if err != nil {
+		return "", fmt.Errorf("push the image to %s: %w", show(to), r.explain(ctx, to, err))
+	}
+	return plan.DigestOf(raw), nil
+}

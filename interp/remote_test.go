@@ -133,3 +133,26 @@ func TestRemoteErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestLibraryCommand checks that no module of elsewhere can declare what is run on this machine,
+// directly or through a function of Starlark, but can use what a file of the workspace declares.
+func TestLibraryCommand(t *testing.T) {
+	for name, module := range map[string]string{
+		"a function":   "def build(): return command_build([\"make\"])",
+		"at the top":   "made = command_build([\"make\"])\ndef build(): return made",
+		"another name": "call = command_build\ndef build(): return call([\"make\"])",
+		"a callback":   "def build(): return max([[\"make\"]], key = command_build)",
+	} {
+		cache, pins := remoteModule(map[string]string{"tools.star": module + "\n"})
+		_, err := evalRemote(t, "load(\""+remoteLib+"//tools.star\", \"build\")\npipeline(\"x\")\napplication(\"a\", build = build())\n", pins, cache)
+		want := "command_build: " + remoteLib + "//tools.star calls it, and only a file of the workspace may, because it runs a program on this machine"
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "call command_build() in the Pipelinefile, and pass the build to the module") {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	cache, pins := remoteModule(map[string]string{"tools.star": "def app(name, build): return application(name, build = build)\n"})
+	p, err := evalRemote(t, "load(\""+remoteLib+"//tools.star\", \"app\")\npipeline(\"x\")\napp(\"a\", command_build([\"make\"]))\n", pins, cache)
+	if err != nil || p.Build("a").Command == nil {
+		t.Errorf("a build that is passed to a module: %v", err)
+	}
+}

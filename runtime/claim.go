@@ -21,7 +21,7 @@ var errClaimLost = errors.New("another process builds the image")
 func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, error) {
 	said := ""
 	for {
-		claim, err := r.Registry.Claim(ctx, im.ref, r.req.holder())
+		claim, err := r.Registry.Claim(ctx, im.ref, r.req.holder(), !im.build.UsesBuildKit())
 		var other *ClaimedError
 		switch {
 		case errors.As(err, &other):

@@ -93,8 +93,8 @@ type Registry interface {
 	// no other process that uses the registry builds it at the same time (I2). If another
 	// process has claimed it, the error is a *ClaimedError. A claim whose process died
 	// expires. A registry whose users all have the same builder, which executes equal builds
-	// once, may grant every claim.
-	Claim(ctx context.Context, ref, by string) (Claim, error)
+	// once, may grant every claim, unless always is set: something else makes the image.
+	Claim(ctx context.Context, ref, by string, always bool) (Claim, error)
 }
 
 // A Claim is renewed until it is released.

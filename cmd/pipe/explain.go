@@ -33,8 +33,8 @@ each parameter (its other choices, or a few of its type) and compares the result
 effect that occurs only with a value that was not tried.
 
 With --image it shows instead which inputs differ between the deployed image and the one that would
-be built: files, arguments, the Dockerfile, the target, platforms, names of secrets, images that are
-arguments. It also lists the base images of the deployed one. It reads the environment and the
+be built: files, arguments, the Dockerfile or the command, the target, platforms, names of secrets,
+images that are arguments. It also lists the base images of the deployed one. It reads the environment and the
 registry, and builds nothing. The inputs of an image are recorded beside it in the registry, file by
 file for up to 10 000 files.`,
 		Example: `  pipe explain api

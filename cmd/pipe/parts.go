@@ -86,6 +86,11 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 	if opts.Kubeconfig != "" {
 		opts.Kubeconfig = a.abs(opts.Kubeconfig)
 	}
+	for _, name := range []string{"PATH", "HOME"} { // of the programs that make images, which get nothing else
+		if value, ok := a.env(name); ok {
+			opts.Environ = append(opts.Environ, name+"="+value)
+		}
+	}
 	view := a.current()
 	opts.Progress = func(what string) { view.Doing(what) }
 	opts.Notice = func(what string) { view.Note(what) }

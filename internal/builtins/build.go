@@ -102,15 +102,16 @@ func below(p, what string) (string, *explain.Error) {
 	return clean, pr
 }
 
-// A Build is the value of dockerfile().
+// A Build is the value of dockerfile() and command_build().
 type Build struct {
 	opaque
+	name string            // of the function
 	plan plan.BuildSpec    // without ID and Source; Dockerfile is below the context
 	args map[string]*Image // arguments that are images
 }
 
-// String returns "dockerfile(…)".
-func (b *Build) String() string { return "dockerfile(…)" }
+// String returns "dockerfile(…)" and the like.
+func (b *Build) String() string { return b.name + "(…)" }
 
 // Type returns "build".
 func (b *Build) Type() string { return "build" }
@@ -133,6 +134,15 @@ func isPlatform(s string) bool {
 		return false
 	}
 	return slices.Contains([]string{"linux", "windows", "darwin", "freebsd"}, system) && alphanumeric.fits(architecture) && architecture == strings.ToLower(architecture)
+}
+
+// platforms checks the platforms of an image.
+func (c *Call) platforms(all []string) {
+	for i, p := range all {
+		if !isPlatform(p) {
+			c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write, for example, "linux/amd64"`).In(i))
+		}
+	}
 }
 
 var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is built.",
@@ -163,11 +173,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 				c.wrong("args", explain.Errorf("%q is not a valid ARG name", explain.Clip(k)))
 			}
 		}
-		for i, p := range a.Platforms {
-			if !isPlatform(p) {
-				c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write, for example, "linux/amd64"`).In(i))
-			}
-		}
+		c.platforms(a.Platforms)
 		spec := plan.BuildSpec{
 			Context: context, Dockerfile: file, Target: a.Target, Args: a.Args.text, Platforms: a.Platforms,
 			Labels: a.Labels, Pos: c.Pos(),
@@ -175,7 +181,7 @@ var dockerfileFunc = declare("dockerfile", "build", "Describes how an image is b
 		for _, s := range a.Secrets {
 			spec.Secrets = append(spec.Secrets, plan.SecretRef(s))
 		}
-		return &Build{plan: spec, args: a.Args.images}, nil
+		return &Build{name: "dockerfile", plan: spec, args: a.Args.images}, nil
 	})
 
 // buildArgs are the arguments of a build: strings, and images of services.
@@ -261,7 +267,12 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		spec, args = build.plan, build.args
 	}
 	spec.Source = source.plan
-	if spec.Source.Git != "" {
+	if source.remote && !spec.UsesBuildKit() {
+		c.rejectAt("source", explain.Errorf("%s makes the image of files of the workspace only, and this is a git repository", build).
+			WithHint("check the repository out into the workspace, as a submodule for example, and name its directory with local(…)"),
+			plan.Related{Pos: spec.Pos, Message: build.String() + " is here"})
+	}
+	if source.remote {
 		return &Image{Build: &spec, Args: args}
 	}
 	files, root := c.Session.Files, spec.Source.Path

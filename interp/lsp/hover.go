@@ -206,7 +206,11 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 			if spec.Source.Git != "" {
 				from = spec.Source.Git
 			}
-			fmt.Fprintf(&b, " from `%s` with `%s`", from, spec.Dockerfile)
+			with := spec.Dockerfile
+			if spec.Command != nil {
+				with = strings.Join(spec.Command.Args, " ")
+			}
+			fmt.Fprintf(&b, " from `%s` with `%s`", from, with)
 		}
 		if im.Build != sv.Name {
 			fmt.Fprintf(&b, ", shared with **%s**", im.Build)

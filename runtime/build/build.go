@@ -1,4 +1,4 @@
-// Package build builds images with BuildKit.
+// Package build builds images with BuildKit, or has programs of this machine make them.
 //
 // An image is built from a source: the files of a build context, or a
 // commit of a git repository. The digest of the source is part of the image's identity
@@ -23,6 +23,8 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/plan"
@@ -69,6 +71,15 @@ type Options struct {
 	// DockerConfig is the directory with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string
+	// Push stores an image that a program of this machine has made at a reference. It is needed for
+	// such builds only.
+	Push func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error)
+	// Environ are the variables that all these programs get, as NAME=value. They should be PATH and
+	// HOME: no secret of this process is for them.
+	Environ []string
+	// Executable is a program that runs [Guard] if its arguments are [GuardArgs], such as pipe. It
+	// ends what these programs have started if this process is killed. Default: nothing does.
+	Executable string
 	// Notice, if set, is called with what was damaged in CacheDir and is created again.
 	Notice func(text string)
 }
@@ -169,6 +180,9 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 			Message: fmt.Sprintf("%s does not apply to the build of %s: the Dockerfile is not at the top of the build context", src.unused, spec.ID),
 			Hint:    fmt.Sprintf("rename it to %s, or move its lines to the .dockerignore of the context", path.Join(spec.Source.Path, spec.Dockerfile)+".dockerignore"),
 		}})
+	}
+	if spec.Command != nil {
+		return b.byCommand(ctx, spec, src, ref, emit)
 	}
 	secrets, err := b.lookUp(ctx, spec)
 	if err != nil {

@@ -25,11 +25,12 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		return "", nil, err
 	}
 	in := &runtime.ImageInputs{
-		Commit: src.commit, Target: spec.Target, Platforms: spec.Platforms,
+		Commit: src.commit, Target: spec.Target, Platforms: src.platforms(spec),
 		Args: digested(spec.Args), Labels: digested(spec.Labels),
 	}
-	if len(in.Platforms) == 0 {
-		in.Platforms = []string{src.platform}
+	if c := spec.Command; c != nil {
+		in.Command = runtime.InputDigest(plan.DigestOf(fmt.Appendf(nil, "%q %q", c.Args, c.Output)))
+		in.Env = digested(c.Env)
 	}
 	for arg, base := range spec.Bases {
 		if in.Bases == nil {
@@ -48,7 +49,9 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		in.Path, in.Dockerfile = spec.Source.Path, spec.Dockerfile
 		return src.identity, in, nil
 	}
-	in.Dockerfile = runtime.InputDigest(plan.DigestOf([]byte(src.text())))
+	if src.dockerfile != nil {
+		in.Dockerfile = runtime.InputDigest(plan.DigestOf([]byte(src.text())))
+	}
 	in.Count, in.Content = len(src.tree.entries), runtime.InputDigest(src.tree.digest)
 	if in.Count <= runtime.MaxInputFiles {
 		in.Files = make(map[string]string, in.Count)

@@ -56,6 +56,22 @@ type identified struct {
 	Secrets    []plan.SecretRef       `json:",omitempty"`
 	Labels     map[string]string      `json:",omitempty"`
 	Bases      map[string]plan.Digest `json:",omitempty"` // the identities of images, by argument
+	Command    *identifiedCommand     `json:",omitempty"`
+}
+
+// identifiedCommand is what an identity has of a command: its inputs are the context.
+type identifiedCommand struct {
+	Args   []string
+	Env    map[string]string `json:",omitempty"`
+	Output string            `json:",omitempty"`
+}
+
+// platforms returns the platforms of the image of spec.
+func (s *source) platforms(spec plan.BuildSpec) []string {
+	if len(spec.Platforms) > 0 {
+		return spec.Platforms
+	}
+	return []string{s.platform}
 }
 
 // open determines the source of spec.
@@ -78,7 +94,13 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 		}
 		id.Platforms = []string{src.platform}
 	}
+	if c := spec.Command; c != nil {
+		id.Command = &identifiedCommand{c.Args, c.Env, c.Output}
+	}
 	var err error
+	if spec.Source.Git != "" && !spec.UsesBuildKit() {
+		return nil, problem(spec, errors.New("a program of this machine makes images of files of the workspace only"), "name a directory with source = local(…)")
+	}
 	if spec.Source.Git != "" {
 		err = b.openGit(ctx, spec, src, &id, at)
 	} else {
@@ -98,8 +120,11 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 	return src, nil
 }
 
-// text returns the content of a local Dockerfile.
+// text returns the content of a local Dockerfile, or "" if there is none.
 func (s *source) text() string {
+	if s.dockerfile == nil {
+		return ""
+	}
 	for i := range s.dockerfile.entries {
 		if e := &s.dockerfile.entries[i]; e.path == dockerfileName {
 			return string(e.data)
@@ -112,9 +137,49 @@ func (s *source) text() string {
 // real name makes no difference.
 const dockerfileName = "Dockerfile"
 
-// openLocal reads the Dockerfile and the context of spec. It reads nothing outside of top,
-// not even through symbolic links.
+// openLocal reads the Dockerfile, if there is one, and the context of spec. It reads nothing outside
+// of top, not even through symbolic links.
 func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string, src *source) error {
+	next := "name another with source = local(…)"
+	if spec.Dockerfile != "" {
+		if err := openDockerfile(spec, top, src); err != nil {
+			return err
+		}
+		next += " or build = dockerfile(context = …)"
+	}
+	shown := path.Join(spec.Source.Path, spec.Context)
+	dir, err := below(top, shown)
+	switch {
+	case errors.Is(err, workspace.ErrOutside):
+		return problem(spec, fmt.Errorf("the build context %s%s %w", shown, src.where, err), next)
+	case err != nil:
+		return problem(spec, fmt.Errorf("there is no directory %s, the build context%s", shown, src.where), next)
+	case !isFolder(dir):
+		return problem(spec, fmt.Errorf("the build context %s%s is not a directory", shown, src.where), next)
+	}
+	patterns, err := dockerignore.Patterns(spec, func(names ...string) ([]string, error) { return ignored(top, names, src.dockerfile) })
+	if err != nil {
+		return problem(spec, err, "")
+	}
+	src.tree, err = b.walk(ctx, dir, patterns)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		next := ""
+		if errors.Is(err, fs.ErrPermission) {
+			next = "make it readable, or leave it out with a line in .dockerignore"
+		}
+		return problem(spec, fmt.Errorf("read the build context %s: %w", shown, err), next)
+	}
+	if spec.Command != nil {
+		src.tree = src.tree.files()
+	}
+	return nil
+}
+
+// openDockerfile reads the Dockerfile of spec.
+func openDockerfile(spec plan.BuildSpec, top string, src *source) error {
 	shown := path.Join(spec.Source.Path, spec.Dockerfile)
 	file, err := below(top, shown)
 	var text []byte
@@ -132,69 +197,36 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 		return problem(spec, fmt.Errorf("read Dockerfile %s: %w", shown, err), "")
 	}
 	src.dockerfile = &folder{entries: []entry{{path: dockerfileName, mode: 0o644, data: text, size: int64(len(text))}}}
-
-	shown = path.Join(spec.Source.Path, spec.Context)
-	dir, err := below(top, shown)
-	const next = "name another with source = local(…) or build = dockerfile(context = …)"
-	switch {
-	case errors.Is(err, workspace.ErrOutside):
-		return problem(spec, fmt.Errorf("the build context %s%s %w", shown, src.where, err), next)
-	case err != nil:
-		return problem(spec, fmt.Errorf("there is no directory %s, the build context%s", shown, src.where), next)
-	case !isFolder(dir):
-		return problem(spec, fmt.Errorf("the build context %s%s is not a directory", shown, src.where), next)
-	}
-	patterns, err := ignored(top, spec, src.dockerfile)
-	if err != nil {
-		return problem(spec, err, "")
-	}
 	src.unused = unusedIgnore(top, spec)
-	src.tree, err = b.walk(ctx, dir, patterns)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		next := ""
-		if errors.Is(err, fs.ErrPermission) {
-			next = "make it readable, or leave it out with a line in .dockerignore"
-		}
-		return problem(spec, fmt.Errorf("read the build context %s: %w", shown, err), next)
-	}
 	return nil
 }
 
-// ignored returns the patterns of the files to leave out of the context: those of the
-// Dockerfile's own .dockerignore, which is sent with it, or else those of the context's.
-func ignored(top string, spec plan.BuildSpec, dockerfile *folder) ([]string, error) {
-	read := func(shown string) ([]byte, error) {
+// ignored returns the patterns in the first of the named files that exists. The Dockerfile's own
+// .dockerignore, which is the first of two, is sent with it.
+func ignored(top string, names []string, dockerfile *folder) ([]string, error) {
+	for i, shown := range names {
 		file, err := below(top, shown)
-		if err != nil {
-			return nil, err
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(file)
 		}
-		return os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", shown, err)
+		}
+		if i < len(names)-1 {
+			dockerfile.entries = append(dockerfile.entries,
+				entry{path: dockerfileName + ".dockerignore", mode: 0o644, data: text, size: int64(len(text))})
+		}
+		patterns, err := dockerignore.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", shown, err)
+		}
+		return patterns, nil
 	}
-	names := dockerignore.Names(spec)
-	shown := names[0]
-	text, err := read(shown)
-	switch {
-	case err == nil:
-		dockerfile.entries = append(dockerfile.entries,
-			entry{path: dockerfileName + ".dockerignore", mode: 0o644, data: text, size: int64(len(text))})
-	case errors.Is(err, fs.ErrNotExist):
-		shown = names[1]
-		text, err = read(shown)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", shown, err)
-	}
-	patterns, err := dockerignore.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", shown, err)
-	}
-	return patterns, nil
+	return nil, nil
 }
 
 // unusedIgnore returns a .dockerignore beside a Dockerfile that is not at the top of the

@@ -42,6 +42,19 @@ func (t *tree) spoil(path string) {
 	})
 }
 
+// files returns the tree without its directories: programs create those of what they write, and an
+// image rarely depends on an empty one.
+func (t *tree) files() *tree {
+	out := &tree{folder: folder{open: t.open}, dir: t.dir, key: t.key, changed: t.changed}
+	for _, e := range t.entries {
+		if !e.mode.IsDir() {
+			out.entries = append(out.entries, e)
+		}
+	}
+	out.digest = digestOf(out.entries)
+	return out
+}
+
 // An entry is one file, directory or symbolic link.
 type entry struct {
 	path  string      // slash-separated, below the context

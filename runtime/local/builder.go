@@ -10,8 +10,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"github.com/pipelinefile/pipe/internal/background"
 	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
@@ -39,6 +42,12 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		Secrets:   from,
 		Password:  r.password,
 		Notice:    opts.notice,
+
+		Environ:    opts.Environ,
+		Executable: opts.Executable,
+		Push: func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error) {
+			return r.images.Push(ctx, ref, image, emit) // it is opened after the builder
+		},
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil

@@ -35,6 +35,7 @@ type Options struct {
 	Executable  string           // the pipe command, which runs embedded components in the background
 	Registry    string           // the registry of images; empty: the embedded one
 	BuildKit    []string         // addresses of builders; none: the embedded one
+	Environ     []string         // what programs that make images get of the environment, as NAME=value: PATH and HOME
 	BuildKitTLS string           // a directory with ca.pem, cert.pem and key.pem, for builders at tcp://
 	BuildCache  string           // a repository in which builders keep their cache; empty: each has its own only
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config

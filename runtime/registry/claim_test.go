@@ -45,7 +45,7 @@ func TestClaimOfOneMachine(t *testing.T) {
 	for range 10 {
 		r := machine(t, s.Addr)
 		wg.Go(func() {
-			c, err := r.Claim(t.Context(), ref(r, "one"), "ana@laptop")
+			c, err := r.Claim(t.Context(), ref(r, "one"), "ana@laptop", false)
 			var claimed *runtime.ClaimedError
 			if err != nil && !errors.As(err, &claimed) {
 				t.Error(err)
@@ -79,7 +79,7 @@ func TestClaimOfOneMachine(t *testing.T) {
 		t.Errorf("%d claims were kept, want 1", kept())
 	}
 	r := machine(t, s.Addr)
-	c, err := r.Claim(t.Context(), ref(r, "one"), "ben@server")
+	c, err := r.Claim(t.Context(), ref(r, "one"), "ben@server", false)
 	if err != nil {
 		t.Fatalf("Claim after the release = %v", err)
 	}
@@ -92,19 +92,19 @@ func TestClaimOfDeadMachine(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
 	a, b := machine(t, s.Addr), machine(t, s.Addr)
-	dead, err := a.Claim(t.Context(), ref(a, "dead"), "ana@laptop")
+	dead, err := a.Claim(t.Context(), ref(a, "dead"), "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead.(*claim).stop() // as a killed process does, it neither renews nor releases it
 	<-dead.(*claim).ended
-	alive, err := a.Claim(t.Context(), ref(a, "alive"), "ana@laptop")
+	alive, err := a.Claim(t.Context(), ref(a, "alive"), "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer alive.Release(t.Context())
 	isClaimed := func(content string) bool {
-		c, err := b.Claim(t.Context(), ref(b, content), "ben@server")
+		c, err := b.Claim(t.Context(), ref(b, content), "ben@server", false)
 		if err == nil {
 			c.Release(t.Context())
 		}
@@ -129,20 +129,20 @@ func TestClaimLost(t *testing.T) {
 	t.Parallel()
 	s := ours(t)
 	a, b, c := machine(t, s.Addr), machine(t, s.Addr), machine(t, s.Addr)
-	first, err := a.Claim(t.Context(), ref(a, "x"), "ana@laptop")
+	first, err := a.Claim(t.Context(), ref(a, "x"), "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.claimTime = 0 // it takes the claim for expired at the second sighting
-	_, _ = b.Claim(t.Context(), ref(b, "x"), "ben@server")
+	_, _ = b.Claim(t.Context(), ref(b, "x"), "ben@server", false)
 	var second runtime.Claim
 	eventually(t, func() bool {
-		second, err = b.Claim(t.Context(), ref(b, "x"), "ben@server")
+		second, err = b.Claim(t.Context(), ref(b, "x"), "ben@server", false)
 		return err == nil
 	})
 	<-first.Lost()
 	first.Release(t.Context())
-	_, err = c.Claim(t.Context(), ref(c, "x"), "eva@desktop")
+	_, err = c.Claim(t.Context(), ref(c, "x"), "eva@desktop", false)
 	var claimed *runtime.ClaimedError
 	if !errors.As(err, &claimed) || claimed.By != "ben@server" {
 		t.Errorf("Claim = %v, want that of ben@server", err)
@@ -162,12 +162,12 @@ func TestClaimWithoutDelete(t *testing.T) {
 		return r.Method == http.MethodDelete
 	})
 	a, b := machine(t, u.addr), machine(t, u.addr)
-	first, err := a.Claim(t.Context(), ref(a, "x"), "ana@laptop")
+	first, err := a.Claim(t.Context(), ref(a, "x"), "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Release(t.Context())
-	second, err := b.Claim(t.Context(), ref(b, "x"), "ben@server")
+	second, err := b.Claim(t.Context(), ref(b, "x"), "ben@server", false)
 	if err != nil {
 		t.Fatalf("Claim of what was released = %v", err)
 	}
@@ -178,7 +178,30 @@ func TestClaimWithoutDelete(t *testing.T) {
 		}
 		return r.Method == http.MethodPut
 	})
-	if _, err := b.Claim(t.Context(), ref(b, "y"), "ben@server"); err == nil || !strings.Contains(err.Error(), u.addr) {
+	if _, err := b.Claim(t.Context(), ref(b, "y"), "ben@server", false); err == nil || !strings.Contains(err.Error(), u.addr) {
 		t.Errorf("Claim in a registry that cannot be written = %v", err)
+	}
+}
+
+// TestClaimAlways: a registry that one machine alone uses keeps claims of images that its builder does
+// not make.
+func TestClaimAlways(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, ours(t).Addr)
+	for range 2 {
+		c, err := r.Claim(t.Context(), ref(r, "x"), "ana@laptop", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release(t.Context())
+	}
+	c, err := r.Claim(t.Context(), ref(r, "y"), "ana@laptop", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release(t.Context())
+	var claimed *runtime.ClaimedError
+	if _, err := r.Claim(t.Context(), ref(r, "y"), "ben@laptop", true); !errors.As(err, &claimed) || claimed.By != "ana@laptop" {
+		t.Errorf("the second claim: %v", err)
 	}
 }

@@ -409,7 +409,7 @@ func TestPruneClaimed(t *testing.T) {
 	r, other := machine(t, u.addr), machine(t, u.addr)
 	ref, _ := built(t, r, "one", image(t))
 	kept := keptImages(t, r)
-	claim, err := other.Claim(t.Context(), ref, "ana@laptop")
+	claim, err := other.Claim(t.Context(), ref, "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}

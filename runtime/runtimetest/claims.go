@@ -25,7 +25,7 @@ type claim struct {
 }
 
 // Claim implements [runtime.Registry].
-func (r *Registry) Claim(ctx context.Context, ref, by string) (runtime.Claim, error) {
+func (r *Registry) Claim(ctx context.Context, ref, by string, _ bool) (runtime.Claim, error) {
 	if err := r.world.step(ctx, "Registry.Claim", ref); err != nil {
 		return nil, err
 	}

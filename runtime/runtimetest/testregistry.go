@@ -154,16 +154,16 @@ func testRegistryCancelled(t *testing.T, rt RegistryTest) {
 
 func testRegistryClaims(t *testing.T, rt RegistryTest) {
 	ctx, ref, other := t.Context(), rt.Registry.Ref("api", identity()), rt.Registry.Ref("api", identity())
-	first, err := rt.Registry.Claim(ctx, ref, "ana@laptop")
+	first, err := rt.Registry.Claim(ctx, ref, "ana@laptop", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere, err := rt.Registry.Claim(ctx, other, "ben@server")
+	elsewhere, err := rt.Registry.Claim(ctx, other, "ben@server", false)
 	if err != nil {
 		t.Fatalf("Claim of another image = %v", err)
 	}
 	defer elsewhere.Release(ctx)
-	second, err := rt.Registry.Claim(ctx, ref, "ben@server")
+	second, err := rt.Registry.Claim(ctx, ref, "ben@server", false)
 	var claimed *runtime.ClaimedError
 	switch {
 	case !rt.Claims && err == nil:
@@ -180,7 +180,7 @@ func testRegistryClaims(t *testing.T, rt RegistryTest) {
 		t.Errorf("Resolve of a claimed image = %v, want ErrNotFound", err)
 	}
 	first.Release(ctx)
-	third, err := rt.Registry.Claim(ctx, ref, "ben@server")
+	third, err := rt.Registry.Claim(ctx, ref, "ben@server", false)
 	if err != nil {
 		t.Fatalf("Claim of a released image = %v", err)
 	}

@@ -98,31 +98,23 @@ func beneath(dir, file string) (rest string, ok bool) {
 // excluded from the image of build. An invalid .dockerignore excludes nothing: the
 // build reports its error.
 func ignored(root string, build plan.BuildSpec) func(file string) bool {
-	names := dockerignore.Names(build)
-	from := names[:]
-	if build.Dockerfile == "" {
-		from = names[1:]
+	patterns, err := dockerignore.Patterns(build, func(names ...string) ([]string, error) {
+		for _, name := range names {
+			if text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name))); err == nil {
+				return dockerignore.Parse(text)
+			}
+		}
+		return nil, nil
+	})
+	m, invalid := dockerignore.New(patterns)
+	if err != nil || invalid != nil || len(patterns) == 0 {
+		return func(string) bool { return false }
 	}
-	for _, name := range from {
-		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-		if err != nil {
-			continue
-		}
-		patterns, err := dockerignore.Parse(text)
-		if err != nil {
-			break
-		}
-		m, err := dockerignore.New(patterns)
-		if err != nil {
-			break
-		}
-		context := originOf(build).context
-		return func(file string) bool {
-			rest, in := beneath(context, file)
-			return in && rest != "" && leftOut(m, rest)
-		}
+	context := originOf(build).context
+	return func(file string) bool {
+		rest, in := beneath(context, file)
+		return in && rest != "" && leftOut(m, rest)
 	}
-	return func(string) bool { return false }
 }
 
 // leftOut reports whether a path in a context is excluded.

@@ -91,8 +91,16 @@ func (f *Files) changedSince(since time.Time) {
 func (f *Files) same(inputs []plan.Input, builds []plan.BuildSpec) bool {
 	return f.named != nil && slices.EqualFunc(f.named, inputs, func(a, b plan.Input) bool { return a.Digest == b.Digest && sameInput(a, b) }) &&
 		slices.EqualFunc(f.builds, builds, func(a, b plan.BuildSpec) bool {
-			return a.Source == b.Source && a.Context == b.Context && a.Dockerfile == b.Dockerfile
+			return a.Source == b.Source && a.Context == b.Context && a.Dockerfile == b.Dockerfile && sameCommand(a.Command, b.Command)
 		})
+}
+
+// sameCommand reports whether commands depend on the same files.
+func sameCommand(a, b *plan.BuildCommand) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.Equal(a.Inputs, b.Inputs) && a.Output == b.Output
 }
 
 func sameInput(a, b plan.Input) bool {

@@ -242,15 +242,12 @@ func wanted(inputs []*input, builds []plan.BuildSpec, ignores func(names ...stri
 				of = []plan.BuildSpec{{Source: plan.Source{Path: in.Path}, Context: "."}}
 			}
 			for _, b := range of {
-				names := dockerignore.Names(b)
-				from := names[:]
-				if b.Dockerfile == "" {
-					from = names[1:]
-				}
-				patterns := ignores(from...)
-				for _, name := range from {
-					add(wantKey{kind: wantIgnore, path: name}, in)
-				}
+				patterns, _ := dockerignore.Patterns(b, func(names ...string) ([]string, error) {
+					for _, name := range names {
+						add(wantKey{kind: wantIgnore, path: name}, in)
+					}
+					return ignores(names...), nil
+				})
 				w := add(wantKey{wantContext, in.Path, strings.Join(patterns, "\n")}, in)
 				if w.match == nil && len(patterns) > 0 {
 					w.match, _ = dockerignore.New(patterns) // Parse has validated them

@@ -53,9 +53,10 @@ type Service struct {
 	Images    []Image  `json:"images,omitempty"`  // of its other containers
 	Secrets   []Secret `json:"secrets"`           // that pods read; never their values
 
-	plan    plan.Service
-	sets    []string      // --set arguments, see the function sets
-	missing []plan.Filled // values that are missing in the values file
+	plan     plan.Service
+	sets     []string          // --set arguments, see the function sets
+	missing  []plan.Filled     // values that are missing in the values file
+	programs []*plan.BuildSpec // of images that programs make
 }
 
 // An Image is the image of an additional container of a service, such as a sidecar.
@@ -122,6 +123,11 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 	}
 	if namespace := p.NamespaceOf(&s); namespace != p.Namespace() {
 		out.Namespace = namespace
+	}
+	for _, from := range s.AllImages() {
+		if b := p.Build(from.Build); b != nil && b.Command != nil {
+			out.programs = append(out.programs, b)
+		}
 	}
 	switch {
 	case len(s.Manifests) > 0:

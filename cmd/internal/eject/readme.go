@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -106,6 +107,15 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 		fmt.Fprintf(b, "\npipe builds its image: set it under `image`, in the form of the chart's values.\n")
 	case built:
 		fmt.Fprintf(b, "\npipe builds its image: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
+	}
+	for _, made := range s.programs {
+		words := make([]string, len(made.Command.Args))
+		for i, arg := range made.Command.Args {
+			words[i] = quote(arg)
+		}
+		plain := strings.NewReplacer("`", "'", "\n", " ")
+		fmt.Fprintf(b, "\npipe runs `%s` in `%s` to make an image, which it writes to $%s: do so in your pipeline, and push the image.\n",
+			plain.Replace(strings.Join(words, " ")), plain.Replace(path.Join(made.Source.Path, made.Context)), plan.OutputVariable)
 	}
 }
 

@@ -206,6 +206,9 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 			return "image of " + from.Build
 		}
 		text := "image built from " + dockerfileOf(build)
+		if build.Command != nil {
+			text = fmt.Sprintf("image made by %s in %s", program(build.Command), path.Join(build.Source.Path, build.Context))
+		}
 		if build.Target != "" {
 			text += ", target " + build.Target
 		}
@@ -244,6 +247,9 @@ func commitOf(x index, service, name string, from plan.ImageSource) string {
 	}
 	return ", commit " + commit[:min(len(commit), 12)]
 }
+
+// program returns the program of a command, without its arguments.
+func program(c *plan.BuildCommand) string { return strings.Join(c.Args[:min(1, len(c.Args))], "") }
 
 // dockerfileOf returns the path of the Dockerfile of a build, in the workspace or in a
 // git repository.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -91,7 +92,8 @@ func image(im *Image) []string {
 	switch b := im.Build; {
 	case b != nil:
 		folder, dockerfile := source(b)
-		lines = append(lines, "built from "+folder+at(b.Pos), "Dockerfile "+dockerfile)
+		lines = append(lines, "built from "+folder+at(b.Pos))
+		lines = append(lines, madeBy(b, dockerfile)...)
 		if b.Target != "" {
 			lines = append(lines, "target "+b.Target)
 		}
@@ -111,6 +113,29 @@ func image(im *Image) []string {
 	}
 	if len(im.Shared) > 0 {
 		lines = append(lines, "shared with "+strings.Join(im.Shared, ", "))
+	}
+	return lines
+}
+
+// madeBy says what makes the image of a build.
+func madeBy(b *plan.BuildSpec, dockerfile string) []string {
+	c := b.Command
+	if c == nil {
+		return []string{"Dockerfile " + dockerfile}
+	}
+	words := make([]string, len(c.Args))
+	for i, arg := range c.Args {
+		words[i] = strconv.Quote(arg)
+	}
+	lines := []string{"command [" + strings.Join(words, ", ") + "], which pipe run runs on its machine"}
+	if len(c.Inputs) > 0 {
+		lines = append(lines, "of the files "+strings.Join(c.Inputs, ", "))
+	}
+	if c.Output != "" {
+		lines = append(lines, "written to "+c.Output)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		lines = append(lines, fmt.Sprintf("variable %s = %q", name, c.Env[name]))
 	}
 	return lines
 }

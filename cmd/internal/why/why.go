@@ -130,7 +130,7 @@ func imageOf(p *plan.Plan, s *plan.Service, from plan.ImageSource) *Image {
 	return image
 }
 
-// source describes the directory that a build copies from, and its Dockerfile.
+// source describes the directory that a build copies from, and its Dockerfile, if it has one.
 func source(b *plan.BuildSpec) (folder, dockerfile string) {
 	folder, dockerfile = path.Join(b.Source.Path, b.Context), path.Join(b.Source.Path, b.Dockerfile)
 	if b.Source.Git != "" {

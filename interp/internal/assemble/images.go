@@ -82,22 +82,35 @@ func buildKey(b *plan.BuildSpec) string {
 	for _, arg := range slices.Sorted(maps.Keys(b.ImageArgs)) {
 		fmt.Fprintf(&k, "\n%s %q", arg, b.ImageArgs[arg])
 	}
+	if c := b.Command; c != nil {
+		fmt.Fprintf(&k, "\n%q %q %q", c.Args, c.Inputs, c.Output)
+		for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+			fmt.Fprintf(&k, " %q=%q", name, c.Env[name])
+		}
+	}
 	if len(b.Platforms)+len(b.Secrets) > 0 {
 		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)
 	}
 	return k.String()
 }
 
-// checkBuild warns about a build argument that contains the name of the environment,
-// because environments then no longer share the image (I1).
+// checkBuild warns about a build argument, or a variable of a command, that contains the name of the
+// environment, because environments then no longer share the image (I1).
 func (a *assembly) checkBuild(b *plan.BuildSpec) {
+	a.checkValues(b, "build argument", b.Args)
+	if b.Command != nil {
+		a.checkValues(b, "variable", b.Command.Env)
+	}
+}
+
+func (a *assembly) checkValues(b *plan.BuildSpec, what string, values map[string]string) {
 	env := a.session.Environment.Name
-	for _, name := range slices.Sorted(maps.Keys(b.Args)) {
-		words := strings.FieldsFunc(b.Args[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		words := strings.FieldsFunc(values[name], func(r rune) bool { return strings.ContainsRune("./:_ ,@=&?", r) })
 		if slices.Contains(words, env) {
 			a.session.Report(plan.Diagnostic{
 				Severity: plan.SeverityWarning, Pos: b.Pos, Rule: "build-env",
-				Message: fmt.Sprintf("the build argument %s of %s carries the name of the environment, %q", name, b.ID, env),
+				Message: fmt.Sprintf("the %s %s of %s carries the name of the environment, %q", what, name, b.ID, env),
 				Hint:    "each environment then builds an image of its own: pass it as env= instead",
 			})
 		}

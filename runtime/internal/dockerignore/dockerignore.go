@@ -25,6 +25,32 @@ func Names(spec plan.BuildSpec) [2]string {
 	}
 }
 
+// Patterns returns the patterns of what the local context of spec does not have: those in the
+// first of its files that exists, which read returns, or what the inputs of its command leave. What
+// the command writes is not part of the context either.
+func Patterns(spec plan.BuildSpec, read func(names ...string) ([]string, error)) (patterns []string, err error) {
+	names := Names(spec)
+	switch c := spec.Command; {
+	case c != nil && len(c.Inputs) > 0:
+		patterns = []string{"**"}
+		for _, p := range c.Inputs {
+			if out, isException := strings.CutPrefix(p, "!"); isException {
+				patterns = append(patterns, out)
+			} else {
+				patterns = append(patterns, "!"+p)
+			}
+		}
+	case spec.Dockerfile == "":
+		patterns, err = read(names[1])
+	default:
+		patterns, err = read(names[:]...)
+	}
+	if spec.Command != nil && spec.Command.Output != "" {
+		patterns = append(slices.Clip(patterns), spec.Command.Output)
+	}
+	return patterns, err
+}
+
 // Parse returns the patterns in a file. The error names the first invalid one.
 func Parse(text []byte) ([]string, error) {
 	patterns, err := ignorefile.ReadAll(bytes.NewReader(text))

@@ -1,0 +1,20 @@
+package plan_test
+
+import "fmt"
+
+func ExampleBuildCommand() {
+	p := evaluate(`
+application("api", source = local("api"), build = command_build(["ko", "build", "--oci-layout-path=$(PIPE_OUTPUT)"], inputs = ["**/*.go", "go.*"]))
+`)
+	show(p.Builds[0].Command)
+	// Output: {"args":["ko","build","--oci-layout-path=$(PIPE_OUTPUT)"],"inputs":["**/*.go","go.*"]}
+}
+
+func ExampleBuildSpec_UsesBuildKit() {
+	p := evaluate(`
+application("api", source = local("api"))
+application("web", source = local("api"), build = command_build(["make", "image"]))
+`)
+	fmt.Println(p.Build("api").UsesBuildKit(), p.Build("web").UsesBuildKit())
+	// Output: true false
+}

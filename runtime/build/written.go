@@ -1,0 +1,166 @@
+package build
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// place returns where the command writes the image: a name in a directory, and how it is shown.
+func (r *commandRun) place(scratch string) (dir, name, shown string) {
+	if out := r.spec.Command.Output; out != "" {
+		return r.dir, filepath.FromSlash(out), out
+	}
+	return scratch, outputName, "$" + plan.OutputVariable
+}
+
+// image returns the image that the command has written: an OCI image layout, or an archive of one
+// or of docker. Nothing is read through a link that leads out of top.
+func (r *commandRun) image(top *os.Root, name, shown, scratch string) (remote.Taggable, error) {
+	image, has, err := written(top, name, scratch)
+	switch {
+	case errors.Is(err, errNothing):
+		return nil, r.wrong(fmt.Errorf("the command has written no image to %s", shown))
+	case err != nil:
+		return nil, r.wrong(fmt.Errorf("the command has not written an image to %s: %w", shown, err))
+	}
+	for _, want := range r.platforms {
+		if !slices.Contains(has, normal(want)) {
+			return nil, r.wrong(fmt.Errorf("the image that the command has written is for %s, not for %s, which is in $%s", strings.Join(has, ", "), want, plan.PlatformsVariable))
+		}
+	}
+	return image, nil
+}
+
+// errNothing says that nothing was written.
+var errNothing = errors.New("it does not exist")
+
+// normal returns the usual name of a platform.
+func normal(platform string) string {
+	p, err := platforms.Parse(platform)
+	if err != nil {
+		return platform
+	}
+	return platforms.Format(platforms.Normalize(p))
+}
+
+// written reads the image at a name below root, and returns its platforms. It writes temporary files
+// into scratch.
+func written(root *os.Root, name, scratch string) (remote.Taggable, []string, error) {
+	if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, errNothing
+	}
+	info, err := root.Stat(name)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("it is a link that leads out of its directory, or nowhere: %w", err)
+	case info.IsDir():
+		return readLayout(root, name)
+	case !info.Mode().IsRegular():
+		return nil, nil, errors.New("it is neither a directory nor a file")
+	}
+	open := func() (io.ReadCloser, error) { return root.Open(name) }
+	if open, err = unzipped(open, scratch); err != nil {
+		return nil, nil, err
+	}
+	return readArchive(open, scratch)
+}
+
+// unzipped returns a function that opens the archive that open opens, without compression.
+func unzipped(open tarball.Opener, scratch string) (tarball.Opener, error) {
+	from, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	zip, err := gzip.NewReader(from)
+	if err != nil {
+		return open, nil //nolint:nilerr // it is not compressed
+	}
+	plain := filepath.Join(scratch, "unzipped.tar")
+	to, err := os.Create(plain)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(to, zip)
+	return func() (io.ReadCloser, error) { return os.Open(plain) }, errors.Join(err, to.Close())
+}
+
+// blobName matches the blobs of a layout, whose other files are not used.
+var blobName = regexp.MustCompile(`^blobs/sha256/[0-9a-f]{64}$`)
+
+// readArchive reads an archive. Those of newer versions of docker are both: that of a layout has all
+// digests.
+func readArchive(open tarball.Opener, scratch string) (remote.Taggable, []string, error) {
+	dir := filepath.Join(scratch, "layout")
+	names, err := extract(open, dir)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("it is not a tar archive, or it is damaged: %w", err)
+	case names[ocispecs.ImageLayoutFile] && names[ocispecs.ImageIndexFile]:
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer root.Close() //nolint:errcheck // it was only read
+		return readLayout(root, ".")
+	case names["manifest.json"]:
+		return readDocker(open)
+	}
+	return nil, nil, errors.New("the archive has neither the index.json of an OCI image layout nor the manifest.json of docker")
+}
+
+// extract writes the files of an archive that a layout consists of into a directory, and returns the
+// names of all files of the archive.
+func extract(open tarball.Opener, dir string) (map[string]bool, error) {
+	from, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o700); err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for archive := tar.NewReader(from); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := path.Clean(header.Name)
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		names[name] = true
+		if name != ocispecs.ImageLayoutFile && name != ocispecs.ImageIndexFile && !blobName.MatchString(name) {
+			continue
+		}
+		to, err := os.Create(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(to, archive)
+		if err = errors.Join(err, to.Close()); err != nil {
+			return nil, err
+		}
+	}
+}

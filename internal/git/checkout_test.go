@@ -75,14 +75,14 @@ func TestCheckoutsKilled(t *testing.T) {
 	commit := shop.commit(map[string]string{"x": "text"})
 	dir := t.TempDir()
 	fetching, over := make(chan bool), make(chan bool)
-	s.before = func(req *http.Request) bool {
+	s.set(false, func(req *http.Request) bool {
 		if req.Method == http.MethodPost {
 			fetching <- true
 			<-over
 			return false
 		}
 		return true
-	}
+	})
 	cmd, in, _ := process(t, dir, shop.url, commit)
 	if _, err := io.WriteString(in, "go\n"); err != nil {
 		t.Fatal(err)
@@ -92,9 +92,7 @@ func TestCheckoutsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	s.mu.Lock()
-	s.before = nil
-	s.mu.Unlock()
+	s.set(false, nil)
 	close(over)
 	if left := names(t, dir); len(left) != 2 || !strings.HasPrefix(left[0], ".new-"+commit) {
 		t.Fatalf("the killed process has left %q", left)
@@ -115,14 +113,14 @@ func TestCheckoutsFailed(t *testing.T) {
 	shop := s.repository("shop.git")
 	commit := shop.commit(map[string]string{"x": "text"})
 	c := &git.Checkouts{Dir: t.TempDir()}
-	s.before = func(*http.Request) bool { panic(http.ErrAbortHandler) }
+	s.set(false, func(*http.Request) bool { panic(http.ErrAbortHandler) })
 	if _, err := get(t.Context(), c, shop.url, commit); err == nil {
 		t.Fatal("the fetch did not fail")
 	}
 	if left := names(t, c.Dir); !slices.Equal(left, []string{commit + ".lock"}) {
 		t.Errorf("left are %q", left)
 	}
-	s.before = nil
+	s.set(false, nil)
 	if _, err := get(t.Context(), c, shop.url, commit); err != nil {
 		t.Error(err)
 	}

@@ -67,9 +67,24 @@ func fetch(ctx context.Context, o Options, repository, commit, work string) erro
 	if _, err := Run(ctx, o, "remote", "add", "--", "origin", repository); err != nil {
 		return err
 	}
-	_, err := Run(ctx, o, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit)
+	alone := func() error {
+		_, err := Run(ctx, o, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit)
+		return err
+	}
+	err := alone()
 	if err == nil || ctx.Err() != nil {
 		return err
+	}
+	// The server may have refused it, or the connection may have broken: a whole history is
+	// fetched only from a server that can be reached, and that refuses twice.
+	if _, unreachable := Lookup(ctx, o, repository, "HEAD"); unreachable != nil {
+		if ctx.Err() != nil {
+			return unreachable
+		}
+		return err
+	}
+	if alone() == nil {
+		return nil
 	}
 	if _, again := Run(ctx, o, "fetch", "--quiet", "--", repository, "+refs/heads/*:refs/pipe/heads/*", "+refs/tags/*:refs/tags/*"); again != nil {
 		if ctx.Err() != nil {

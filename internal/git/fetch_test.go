@@ -1,13 +1,16 @@
 package git_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pipelinefile/pipe/internal/git"
@@ -70,7 +73,7 @@ func TestFetchAllOld(t *testing.T) {
 	upload := "POST /shop.git/git-upload-pack"
 
 	for _, old := range []bool{false, true} {
-		s.old = old
+		s.set(old, nil)
 		for commit, want := range map[string]string{first: "first", tagged: "tagged", last: "last"} {
 			s.count(upload)
 			got, _, err := s.fetch(shop.url, commit)
@@ -78,7 +81,7 @@ func TestFetchAllOld(t *testing.T) {
 				t.Errorf("old=%v: %s has %q, %v", old, want, got, err)
 			}
 			n := s.count(upload)
-			if most := map[bool]int{false: 2, true: 3}[old]; n == 0 || n > most {
+			if most := map[bool]int{false: 2, true: 4}[old]; n == 0 || n > most {
 				t.Errorf("old=%v: %s took %d requests", old, want, n)
 			}
 		}
@@ -95,6 +98,84 @@ func TestFetchAllOld(t *testing.T) {
 	t.Cleanup(dumb.Close)
 	if got, _, err := s.fetch(dumb.URL+"/shop.git", first); err != nil || got["x"] != "first" {
 		t.Errorf("from a server of files: %q, %v", got, err)
+	}
+}
+
+// TestFetchAllBroken: after a broken connection, the commit is fetched alone again.
+func TestFetchAllBroken(t *testing.T) {
+	s := newServer(t)
+	shop := s.repository("shop.git")
+	commit := shop.commit(map[string]string{"x": "first"})
+	shop.commit(map[string]string{"x": "last"})
+	var broken, wanted atomic.Int32 // connections, and requests for all branches
+	s.set(false, func(req *http.Request) bool {
+		if req.Method != http.MethodPost {
+			return true
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		if bytes.Contains(body, []byte("command=fetch")) {
+			if broken.Add(1) == 1 {
+				panic(http.ErrAbortHandler)
+			}
+			if !bytes.Contains(body, []byte("deepen 1")) {
+				wanted.Add(1)
+			}
+		}
+		return true
+	})
+	if got, _, err := s.fetch(shop.url, commit); err != nil || got["x"] != "first" || broken.Load() != 2 || wanted.Load() != 0 {
+		t.Errorf("fetch = %q, %v, after %d requests, %d of them for all branches", got, err, broken.Load(), wanted.Load())
+	}
+}
+
+// TestFetchAllSSH: ssh runs as the user's settings say.
+func TestFetchAllSSH(t *testing.T) {
+	s := newServer(t)
+	lib, shop := s.repository("lib.git"), s.repository("shop.git")
+	inLib := lib.commit(map[string]string{"y": "lib"})
+	commit := shop.commit(map[string]string{"x": "text"}, sub{name: "lib", path: "lib", url: "../lib.git", commit: inLib})
+	ssh := filepath.Join(t.TempDir(), "ssh")
+	text := "#!/bin/sh\ntest \"$1\" != -G || exit 0\nwhile [ \"$1\" != git@shop.test ]; do shift || exit 1; done\nshift\nexec sh -c \"$*\"\n"
+	if err := os.WriteFile(ssh, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_SSH_COMMAND", ssh)
+	for _, url := range []string{"ssh://git@shop.test" + s.root + "/shop.git", "git@shop.test:" + s.root + "/shop.git"} {
+		got, _, err := s.fetch(url, commit)
+		if err != nil || got["x"] != "text" || got["lib/y"] != "lib" {
+			t.Errorf("fetch of %s = %q, %v", url, got, err)
+		}
+	}
+}
+
+// TestFetchAllHostile: nothing of a repository leads out of the checkout, or runs.
+func TestFetchAllHostile(t *testing.T) {
+	s := newServer(t)
+	lib := s.repository("lib.git")
+	inLib := lib.commit(map[string]string{"y": "lib"})
+	outside := t.TempDir()
+	for name, subs := range map[string][]sub{
+		"a path out of the repository": {{name: "lib", path: "lib", url: s.url + "/lib.git", commit: inLib}, {name: "../../x", path: "x", url: s.url + "/lib.git", commit: inLib}},
+		"an option as its URL":         {{name: "lib", path: "lib", url: "--upload-pack=touch " + outside + "/ran", commit: inLib}},
+		"an option as its path":        {{name: "lib", path: "--help", url: s.url + "/lib.git", commit: inLib}},
+		"a pattern as its path":        {{name: "lib", path: ":(glob)**", url: s.url + "/lib.git", commit: inLib}},
+		"a command as its update":      {{name: "lib", path: "lib", url: s.url + "/lib.git", commit: inLib, update: "!touch " + outside + "/ran"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := s.repository("shop-" + strings.ReplaceAll(name, " ", "-") + ".git")
+			commit := shop.commit(map[string]string{"link": "-> " + outside, ".gitattributes": "* filter=x\n", ".lfsconfig": "[lfs]\n"}, subs...)
+			got, _, err := s.fetch(shop.url, commit)
+			if left := names(t, outside); len(left) > 0 {
+				t.Errorf("outside are %q", left)
+			}
+			if err == nil && got[subs[0].path+"/y"] != "lib" {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 }
 

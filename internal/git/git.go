@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -48,7 +49,8 @@ const maxOutput = 256 << 20
 // Run runs git with args, whose first element is the command, and returns its standard
 // output. The user's settings apply, including credential helpers and url.….insteadOf. If
 // ctx is done, Run kills git with all processes that it has started, and returns the
-// cause. An error contains the message of git, see [Complaint].
+// cause. An error contains the message of git, see [Complaint]; it is [syscall.ENOSPC] if the
+// disk is full.
 func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	all := slices.Clone(safe)
 	for _, s := range o.Settings {
@@ -73,8 +75,17 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	case out.full || stderr.full:
 		return nil, fmt.Errorf("git %s: it prints more than %d MiB", args[0], maxOutput>>20)
 	}
-	return nil, fmt.Errorf("git %s: %s", args[0], Complaint(stderr.String(), err))
+	err = fmt.Errorf("git %s: %s", args[0], Complaint(stderr.String(), err))
+	if strings.Contains(stderr.String(), "No space left on device") { // of strerror(3), with LC_ALL=C
+		err = &fullError{err}
+	}
+	return nil, err
 }
+
+// A fullError is an error of git that is due to a full disk.
+type fullError struct{ error }
+
+func (e *fullError) Unwrap() error { return syscall.ENOSPC }
 
 // passed are the prefixes of the variables of git that are settings of the user. All
 // others belong to one repository, such as those that a hook gets, or change the output of

@@ -89,6 +89,13 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
+// set changes how the server answers.
+func (s *server) set(old bool, before func(*http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.old, s.before = old, before
+}
+
 // count returns the number of requests for a path, and forgets all requests.
 func (s *server) count(path string) (n int) {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package build_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -10,17 +11,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// TestDiskFull runs BuildKit on a small disk.
-func TestDiskFull(t *testing.T) {
+// disk mounts a small disk.
+func disk(t *testing.T, size string) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		unavailable(t, "buildkit", errors.New("only root can mount a small disk"))
 	}
 	small := t.TempDir()
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=24m"); err != nil {
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size="+size); err != nil {
 		unavailable(t, "buildkit", fmt.Errorf("mount a small disk: %w", err))
 	}
 	t.Cleanup(func() {
@@ -28,6 +31,46 @@ func TestDiskFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return small
+}
+
+// TestCheckoutDiskFull: a fetch onto a full disk leaves nothing, and the next one with more
+// room succeeds.
+func TestCheckoutDiskFull(t *testing.T) {
+	repo := newRepository(t)
+	all := shop("x")
+	var big strings.Builder // git cannot compress it
+	for i := range 100_000 {
+		fmt.Fprintf(&big, "%x", sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16)}))
+	}
+	all["big"] = big.String()
+	commit := repo.commit(all)
+	small := disk(t, "2m")
+	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: small})
+	for range 2 {
+		_, err := b.Identify(t.Context(), gitSpec(repo.dir, commit))
+		want := "Pipelinefile:3:1: fetch " + commit + " of " + repo.dir + ": the disk of " + small + "/git is full: git "
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Identify = %v\nwant %s…", err, want)
+		}
+		if advice, _ := runtime.AdviceOf(err); advice.Do != "make room on the disk of "+small+"/git and run again" {
+			t.Errorf("the advice is %q", advice.Do)
+		}
+		if left, err := os.ReadDir(small + "/git"); err != nil || len(left) != 1 { // its lock
+			t.Errorf("left are %v, %v", left, err)
+		}
+	}
+	if err := syscall.Mount("tmpfs", small, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Identify(t.Context(), gitSpec(repo.dir, commit)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDiskFull runs BuildKit on a small disk.
+func TestDiskFull(t *testing.T) {
+	small := disk(t, "24m")
 	at := daemon.Background{Home: small, Idle: time.Minute}
 	t.Cleanup(func() {
 		if err := at.Process().Stop(context.Background()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pipelinefile/pipe/internal/git"
@@ -47,6 +48,10 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, syscall.ENOSPC) {
+			full := problem(spec, fmt.Errorf("fetch %s of %s: the disk of %s is full: %w", commit, redact.URLs(repo), b.checkouts.Dir, err), "")
+			return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of " + b.checkouts.Dir + " and run again"})
 		}
 		return fetchError(spec, commit, redact.URLs(repo), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/pipelinefile/pipe/internal/redact"
 )
@@ -72,7 +73,7 @@ func fetch(ctx context.Context, o Options, repository, commit, work string) erro
 		return err
 	}
 	err := alone()
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	// The server may have refused it, or the connection may have broken: a whole history is

@@ -38,6 +38,7 @@ func (e *CommonError) Unwrap() error { return e.Err }
 type Builder interface {
 	// Identify returns a digest of everything that the image of b is built from,
 	// with the identities of b.Bases (I1). It is cheap: it pulls no image and builds nothing.
+	// A git source with a Commit is that commit, whatever its Ref names now; so it is for Build.
 	Identify(ctx context.Context, b plan.BuildSpec) (plan.Digest, error)
 	// Build builds b, with the references of b.Bases as the values of those arguments, pushes the image to ref and returns the digest of its
 	// manifest. When ctx is cancelled, nothing is left running. If the build fails

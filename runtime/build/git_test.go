@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cgi"
@@ -181,6 +182,32 @@ func TestIdentifyGitOffline(t *testing.T) {
 		change(&other)
 		if got, err := b.Identify(t.Context(), other); err != nil || got == id {
 			t.Errorf("with %s changed the identity is the same (%v)", name, err)
+		}
+	}
+}
+
+// TestIdentifyGitCommit: the commit of a plan that was resolved counts, and not what its ref
+// names now. It is the name of a directory, so nothing else can be one.
+func TestIdentifyGitCommit(t *testing.T) {
+	repo := newRepository(t)
+	first := repo.commit(shop("first"))
+	repo.commit(shop("second"))
+	server := repo.serve("")
+	cache := t.TempDir()
+	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: cache})
+	s := gitSpec(server.url, "main")
+	s.Source.Commit = first
+	got, err := b.Identify(t.Context(), s)
+	want, e := b.Identify(t.Context(), gitSpec(server.url, first))
+	if err != nil || e != nil || got != want || server.requests.Load() > 0 {
+		t.Errorf("Identify = %v, %v; want %v, %v; %d requests", got, err, want, e, server.requests.Load())
+	}
+	for _, commit := range []string{"../../../escaped", "main", strings.Repeat("ab", 19), strings.Repeat("AB", 20)} {
+		s := gitSpec(repo.dir, "main")
+		s.Source.Commit = commit
+		want := fmt.Sprintf("Pipelinefile:3:1: %q of %s is not a commit", commit, repo.dir)
+		if _, err := b.Identify(t.Context(), s); err == nil || err.Error() != want {
+			t.Errorf("Identify of %s = %v\nwant %s", commit, err, want)
 		}
 	}
 }

@@ -10,6 +10,23 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
+// Pull returns the image at a reference by digest. Its content is read when it is used, within ctx.
+func (r *Registry) Pull(ctx context.Context, ref string) (*remote.Descriptor, error) {
+	from, err := r.parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	var found *remote.Descriptor
+	err = r.try(ctx, discard, "read "+show(from), func(ctx context.Context, s *session) error {
+		found, err = s.puller.Get(ctx, from)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the image %s: %w", show(from), r.explain(ctx, from, err))
+	}
+	return found, nil
+}
+
 // Push stores an image of this machine at a reference of this registry, and returns its digest. The
 // tag is written last, so the image is not found until it is complete. What the registry has already
 // is not sent again.

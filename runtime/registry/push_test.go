@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,13 @@ func TestPush(t *testing.T) {
 		if got, err := r.Resolve(t.Context(), to); err != nil || got != digest {
 			t.Errorf("%s: Resolve = %s, %v, want %s", name, got, err, digest)
 		}
+	}
+	pulled, err := r.Pull(t.Context(), runtime.ByDigest(r.Ref("image", "sha256:0"), plan.Digest(digestOf(t, img))))
+	if err != nil || pulled.Digest.String() != digestOf(t, img) {
+		t.Errorf("Pull = %v, %v", pulled, err)
+	}
+	if _, err := r.Pull(t.Context(), runtime.ByDigest(r.Ref("image", "sha256:0"), plan.DigestOf(nil))); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Pull of no image = %v", err)
 	}
 	u.seen("")
 	if _, err := r.Push(t.Context(), r.Ref("image", plan.DigestOf([]byte("again"))), img, discard); err != nil {
@@ -69,6 +77,15 @@ func TestPushFails(t *testing.T) {
 	if _, err := r.Push(t.Context(), r.Ref("web", "sha256:2"), image(t), discard); err == nil || !strings.Contains(err.Error(), "push the image to "+u.addr+"/web:") {
 		t.Errorf("Push = %v", err)
 	}
+}
+
+func digestOf(t *testing.T, img v1.Image) string {
+	t.Helper()
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
 }
 
 func randomIndex(t *testing.T) v1.ImageIndex {

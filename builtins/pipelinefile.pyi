@@ -491,6 +491,17 @@ def command_build(command: list[str], *, inputs: list[str] = [], output: str | N
         platforms: such as "linux/arm64"; the builder's own if empty
     """
 
+def go_image(package: str = ".", *, base: str | Image, flags: list[str] = [], env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
+    """Describes an image of a Go program, which the go command of this machine compiles, without a Dockerfile.
+
+    Args:
+        package: the directory of the main package, relative to the source, such as "./cmd/api"
+        base: the image to add the program to: a reference, the image of a service, or "scratch" for none
+        flags: more flags of go build, such as ["-tags=netgo", "-ldflags=-s -w"]
+        env: the environment of the go command, besides PATH and HOME, such as {"GOPRIVATE": "example.com"}
+        platforms: such as "linux/arm64"; the builder's own if empty
+    """
+
 def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart: bool = False) -> Sync:
     """Declares files that watch mode copies into running containers instead of building the image. Other commands ignore it.
 

@@ -141,12 +141,17 @@ func TestLibraryCommand(t *testing.T) {
 		"a function":   "def build(): return command_build([\"make\"])",
 		"at the top":   "made = command_build([\"make\"])\ndef build(): return made",
 		"another name": "call = command_build\ndef build(): return call([\"make\"])",
+		"a Go program": "def build(): return go_image(base = \"scratch\")",
 		"a callback":   "def build(): return max([[\"make\"]], key = command_build)",
 	} {
 		cache, pins := remoteModule(map[string]string{"tools.star": module + "\n"})
 		_, err := evalRemote(t, "load(\""+remoteLib+"//tools.star\", \"build\")\npipeline(\"x\")\napplication(\"a\", build = build())\n", pins, cache)
-		want := "command_build: " + remoteLib + "//tools.star calls it, and only a file of the workspace may, because it runs a program on this machine"
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "call command_build() in the Pipelinefile, and pass the build to the module") {
+		function := "command_build"
+		if strings.Contains(module, "go_image") {
+			function = "go_image"
+		}
+		want := function + ": " + remoteLib + "//tools.star calls it, and only a file of the workspace may, because it runs a program on this machine"
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "call "+function+"() in the Pipelinefile, and pass the build to the module") {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}

@@ -1,5 +1,7 @@
 package plan
 
+import "path"
+
 // A BuildCommand is a program of the machine that pipe runs on, which writes an image: an
 // OCI image layout, or an archive of one or of docker. It runs in the directory of the source.
 type BuildCommand struct {
@@ -16,6 +18,26 @@ const (
 	PlatformsVariable = "PIPE_PLATFORMS" // the platforms of the image, separated by commas
 )
 
+// A GoBuild is a Go program that the go command of the machine compiles. The image is that of
+// ImageArgs by the name [GoBase], or an empty one, with the program.
+type GoBuild struct {
+	Package string            `json:"package"`         // the directory of its main package, relative to the source
+	Flags   []string          `json:"flags,omitempty"` // more flags of go build
+	Env     map[string]string `json:"env,omitempty"`   // the environment of the go command, besides what pipe sets
+}
+
+// GoBase is the name of the base image of a GoBuild in ImageArgs.
+const GoBase = "BASE"
+
+// Program returns the path of the program in the image.
+func (g *GoBuild) Program() string {
+	name := path.Base(g.Package)
+	if name == "." || name == "/" {
+		name = "main"
+	}
+	return "/app/" + name
+}
+
 // UsesBuildKit reports whether a builder makes the image from a Dockerfile, and not a program of the
 // machine that pipe runs on.
-func (b *BuildSpec) UsesBuildKit() bool { return b.Command == nil }
+func (b *BuildSpec) UsesBuildKit() bool { return b.Command == nil && b.Go == nil }

@@ -1,6 +1,10 @@
 package plan_test
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/pipelinefile/pipe/plan"
+)
 
 func ExampleBuildCommand() {
 	p := evaluate(`
@@ -8,6 +12,11 @@ application("api", source = local("api"), build = command_build(["ko", "build", 
 `)
 	show(p.Builds[0].Command)
 	// Output: {"args":["ko","build","--oci-layout-path=$(PIPE_OUTPUT)"],"inputs":["**/*.go","go.*"]}
+}
+
+func ExampleGoBuild_Program() {
+	fmt.Println((&plan.GoBuild{Package: "cmd/api"}).Program(), (&plan.GoBuild{Package: "."}).Program())
+	// Output: /app/api /app/main
 }
 
 func ExampleBuildSpec_UsesBuildKit() {

@@ -21,10 +21,11 @@ type ImageInputs struct {
 	Platforms  []string          `json:"platforms,omitempty"`
 	Args       map[string]string `json:"args,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Bases      map[string]string `json:"bases,omitempty"`   // the images of arguments
-	Secrets    []string          `json:"secrets,omitempty"` // as "name" or "name/key"
-	Command    string            `json:"command,omitempty"` // that makes the image, with its arguments
-	Env        map[string]string `json:"env,omitempty"`     // of the command
+	Bases      map[string]string `json:"bases,omitempty"`    // the images of arguments
+	Secrets    []string          `json:"secrets,omitempty"`  // as "name" or "name/key"
+	Command    string            `json:"command,omitempty"`  // that makes the image, with its arguments
+	Env        map[string]string `json:"env,omitempty"`      // of the command
+	Compiler   string            `json:"compiler,omitempty"` // the version of the go command that is the command
 	// Files are the files of the context, directories and links, by path, with their modes. Nil
 	// if there are more than MaxInputFiles, or none.
 	Files map[string]string `json:"files,omitempty"`
@@ -109,6 +110,7 @@ func (is *ImageInputs) Since(was *ImageInputs) []InputChange {
 	one("Dockerfile", was.Dockerfile, is.Dockerfile, is.Commit != "" && was.Commit != "")
 	one("command", was.Command, is.Command, false)
 	many("environment variable", was.Env, is.Env)
+	one("go command", was.Compiler, is.Compiler, true)
 	one("target", was.Target, is.Target, true)
 	one("platforms", strings.Join(was.Platforms, ", "), strings.Join(is.Platforms, ", "), true)
 	many("argument", was.Args, is.Args)

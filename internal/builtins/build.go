@@ -102,7 +102,7 @@ func below(p, what string) (string, *explain.Error) {
 	return clean, pr
 }
 
-// A Build is the value of dockerfile() and command_build().
+// A Build is the value of dockerfile(), command_build() and go_image().
 type Build struct {
 	opaque
 	name string            // of the function
@@ -290,6 +290,12 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		return &Image{Build: &spec, Args: args}
 	}
 	files.note(context, plan.InputContext, "")
+	if spec.Go != nil && spec.Go.Package != "" {
+		if p := c.checkFolder(path.Join(root, spec.Go.Package)); p != nil {
+			p.Msg = "the package " + p.Msg
+			c.wrong(param, p)
+		}
+	}
 	if spec.Dockerfile == "" {
 		return &Image{Build: &spec, Args: args}
 	}

@@ -35,16 +35,7 @@ var commandBuildFunc = declare("command_build", "build", "Describes how a progra
 				c.wrong("command", explain.Errorf("contains a NUL byte").In(i))
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(a.Env)) {
-			switch value := a.Env[name]; {
-			case !buildArg.fits(name):
-				c.wrong("env", explain.Errorf("%q is not a valid name of an environment variable", explain.Clip(name)))
-			case strings.HasPrefix(name, "PIPE_"):
-				c.wrong("env", explain.Errorf("names that begin with PIPE_ are those of pipe").WithHint("give %s another name", name).In(name))
-			case strings.ContainsRune(value, 0):
-				c.wrong("env", explain.Errorf("contains a NUL byte").In(name))
-			}
-		}
+		c.environ(a.Env)
 		inputs := make([]string, len(a.Inputs))
 		for i, pattern := range a.Inputs {
 			var p *explain.Error
@@ -68,6 +59,20 @@ func (c *Call) refuseLibrary() {
 	if _, src := c.Session.frame(c.Thread, func(*Source) bool { return true }); src != nil && src.Library {
 		c.reject(c.Pos(), explain.Errorf("%s: %s calls it, and only a file of the workspace may, because it runs a program on this machine", c.Func.Name, src.Name).
 			WithHint("call %s() in the Pipelinefile, and pass the build to the module", c.Func.Name))
+	}
+}
+
+// environ checks the environment of a program of this machine.
+func (c *Call) environ(env map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		switch value := env[name]; {
+		case !buildArg.fits(name):
+			c.wrong("env", explain.Errorf("%q is not a valid name of an environment variable", explain.Clip(name)))
+		case strings.HasPrefix(name, "PIPE_"):
+			c.wrong("env", explain.Errorf("names that begin with PIPE_ are those of pipe").WithHint("give %s another name", name).In(name))
+		case strings.ContainsRune(value, 0):
+			c.wrong("env", explain.Errorf("contains a NUL byte").In(name))
+		}
 	}
 }
 

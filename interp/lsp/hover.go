@@ -210,6 +210,9 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 			if spec.Command != nil {
 				with = strings.Join(spec.Command.Args, " ")
 			}
+			if spec.Go != nil {
+				with = "go build ./" + spec.Go.Package
+			}
 			fmt.Fprintf(&b, " from `%s` with `%s`", from, with)
 		}
 		if im.Build != sv.Name {

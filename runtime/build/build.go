@@ -74,6 +74,9 @@ type Options struct {
 	// Push stores an image that a program of this machine has made at a reference. It is needed for
 	// such builds only.
 	Push func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error)
+	// Pull returns an image of the registry that Push stores to, by digest. It is needed for such
+	// builds only, and must be usable until the image that was made of it is pushed.
+	Pull func(ctx context.Context, ref string) (*remote.Descriptor, error)
 	// Environ are the variables that all these programs get, as NAME=value. They should be PATH and
 	// HOME: no secret of this process is for them.
 	Environ []string
@@ -181,8 +184,8 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 			Hint:    fmt.Sprintf("rename it to %s, or move its lines to the .dockerignore of the context", path.Join(spec.Source.Path, spec.Dockerfile)+".dockerignore"),
 		}})
 	}
-	if spec.Command != nil {
-		return b.byCommand(ctx, spec, src, ref, emit)
+	if !spec.UsesBuildKit() {
+		return b.byProgram(ctx, spec, src, ref, emit)
 	}
 	secrets, err := b.lookUp(ctx, spec)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/moby/buildkit/client"
 	"github.com/opencontainers/go-digest"
 
@@ -24,9 +25,9 @@ import (
 // outputName is the name of the image in the temporary directory of a command.
 const outputName = "image"
 
-// byCommand runs the command of spec, and pushes the image that it writes. It never runs the
-// command for another purpose, and only [Builder.Build] calls it.
-func (b *Builder) byCommand(ctx context.Context, spec plan.BuildSpec, src *source, ref string, emit runtime.Emit) (plan.Digest, error) {
+// byProgram has programs of this machine make the image of spec, and pushes it. Nothing runs them for
+// another purpose, and only [Builder.Build] calls it.
+func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *source, ref string, emit runtime.Emit) (plan.Digest, error) {
 	dir, err := below(b.opts.Dir, spec.Source.Path)
 	if err != nil {
 		return "", problem(spec, err, "")
@@ -36,20 +37,16 @@ func (b *Builder) byCommand(ctx context.Context, spec plan.BuildSpec, src *sourc
 		return "", err
 	}
 	defer os.RemoveAll(scratch)
-	r := &commandRun{builder: b, spec: spec, dir: dir, output: filepath.Join(scratch, outputName), platforms: src.platforms(spec), progress: newProgress(emit, hider(nil))}
-	if err := r.run(ctx); err != nil {
-		return "", err
+	r := &programs{builder: b, spec: spec, src: src, dir: dir, scratch: scratch, platforms: src.platforms(spec), progress: newProgress(emit, hider(nil))}
+	var image remote.Taggable
+	if spec.Go != nil {
+		image, err = r.goImage(ctx)
+	} else {
+		image, err = r.written(ctx)
 	}
-	if err := b.unchanged(ctx, spec, src); err != nil {
-		return "", err
+	if err == nil {
+		err = b.unchanged(ctx, spec, src)
 	}
-	root, name, shown := r.place(scratch)
-	top, err := os.OpenRoot(root)
-	if err != nil {
-		return "", err
-	}
-	defer top.Close() //nolint:errcheck // it was only read
-	image, err := r.image(top, name, shown, scratch)
 	if err != nil {
 		return "", err
 	}
@@ -58,10 +55,15 @@ func (b *Builder) byCommand(ctx context.Context, spec plan.BuildSpec, src *sourc
 		made, err = b.opts.Push(ctx, ref, image, emit)
 		return err
 	})
+	if err == nil && spec.Go != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.used[ref] = goBases(spec)
+	}
 	return made, err
 }
 
-// unchanged returns an error if the inputs of a command have changed while it ran: the image would
+// unchanged returns an error if what an image depends on has changed while it was made: it would
 // then be stored under an identity that is not its own.
 func (b *Builder) unchanged(ctx context.Context, spec plan.BuildSpec, src *source) error {
 	now, err := b.open(ctx, spec, opening{})
@@ -76,31 +78,42 @@ func (b *Builder) unchanged(ctx context.Context, spec plan.BuildSpec, src *sourc
 			break
 		}
 	}
-	return problem(spec, fmt.Errorf("%s changed while the command ran, and the image depends on it: %w", what, runtime.ErrConflict),
-		"run again; if the command writes it, leave it out with inputs= or in .dockerignore")
+	return problem(spec, fmt.Errorf("%s changed while the program ran, and the image depends on it: %w", what, runtime.ErrConflict),
+		"run again; if the program writes it, leave it out with inputs= or in .dockerignore")
 }
 
-// A commandRun is one run of the command of a build.
-type commandRun struct {
+// programs are the runs of programs for one build.
+type programs struct {
 	builder   *Builder
 	spec      plan.BuildSpec
-	dir       string // of the source, where it runs
-	output    string // the value of PIPE_OUTPUT
+	src       *source
+	dir       string // of the source
+	scratch   string // a temporary directory
 	platforms []string
 	progress  *progress
+	name      string   // of the last program
 	tail      []string // the last lines of its output
 }
 
-// wrong returns err as an error of the command.
-func (r *commandRun) wrong(err error) error {
-	return runtime.Advise(&runtime.BuildError{Step: r.shown(), Pos: r.spec.Pos, Log: r.tail, Err: err},
+// A process is one run of a program.
+type process struct {
+	name   string // as it is shown
+	args   []string
+	env    []string
+	dir    string
+	stdout io.Writer // nil: it is reported, as standard error is
+}
+
+// wrong returns err as an error of the last program.
+func (r *programs) wrong(err error) error {
+	return runtime.Advise(&runtime.BuildError{Step: r.name, Pos: r.spec.Pos, Log: r.tail, Err: err},
 		runtime.Advice{Do: "correct the command at " + r.spec.Pos.String() + ", or what it runs, and run again"})
 }
 
-// shown returns the command as it is shown.
-func (r *commandRun) shown() string {
+// clip returns the words of a command as they are shown.
+func clip(args []string) string {
 	const long = 200
-	text := strings.Join(strings.Fields(strings.Join(r.spec.Command.Args, " ")), " ")
+	text := strings.Join(strings.Fields(strings.Join(args, " ")), " ")
 	if runes := []rune(text); len(runes) > long {
 		text = string(runes[:long]) + "…"
 	}
@@ -108,7 +121,7 @@ func (r *commandRun) shown() string {
 }
 
 // step reports what do does as a step of the build.
-func (r *commandRun) step(name string, do func(id digest.Digest) error) error {
+func (r *programs) step(name string, do func(id digest.Digest) error) error {
 	id := digest.FromString(name)
 	began := time.Now()
 	r.progress.vertex(&client.Vertex{Digest: id, Name: name, Started: &began})
@@ -126,9 +139,10 @@ func (r *commandRun) step(name string, do func(id digest.Digest) error) error {
 	return err
 }
 
-// run runs the command until it and all processes of its group have ended.
-func (r *commandRun) run(ctx context.Context) error {
-	err := r.step(r.shown(), func(id digest.Digest) error { return r.once(ctx, id) })
+// run runs a program until it and all processes of its group have ended.
+func (r *programs) run(ctx context.Context, p process) error {
+	r.name = p.name
+	err := r.step(p.name, func(id digest.Digest) error { return r.once(ctx, p, id) })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -138,17 +152,20 @@ func (r *commandRun) run(ctx context.Context) error {
 	return nil
 }
 
-func (r *commandRun) once(ctx context.Context, id digest.Digest) error {
-	cmd, err := r.command()
+func (r *programs) once(ctx context.Context, p process, id digest.Digest) error {
+	file, err := findProgram(p.args[0], p.dir, p.env)
 	if err != nil {
 		return err
 	}
+	cmd := &exec.Cmd{Path: file, Args: p.args, Env: p.env, Dir: p.dir, Stdout: p.stdout, WaitDelay: grace}
 	out, in, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	cmd.Stdout, cmd.Stderr = in, in
+	if cmd.Stderr = in; cmd.Stdout == nil {
+		cmd.Stdout = in
+	}
 	together, err := newGroup(r.builder.opts.Executable)
 	if err != nil {
 		in.Close()
@@ -199,34 +216,37 @@ func (r *commandRun) once(ctx context.Context, id digest.Digest) error {
 // grace is how long a command that was asked to end may take.
 const grace = 3 * time.Second
 
-// command returns the command to run.
-func (r *commandRun) command() (*exec.Cmd, error) {
+// environ returns the environment of a program.
+func (r *programs) environ(declared map[string]string, more ...string) []string {
+	env := slices.Clone(r.builder.opts.Environ)
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		env = append(env, name+"="+declared[name])
+	}
+	return append(env, more...)
+}
+
+// command returns the process of the command of the build.
+func (r *programs) command() process {
 	c := r.spec.Command
-	platforms := strings.Join(r.platforms, ",")
-	expand := strings.NewReplacer("$("+plan.OutputVariable+")", r.output, "$("+plan.PlatformsVariable+")", platforms)
+	output, platforms := filepath.Join(r.scratch, outputName), strings.Join(r.platforms, ",")
+	expand := strings.NewReplacer("$("+plan.OutputVariable+")", output, "$("+plan.PlatformsVariable+")", platforms)
 	args := make([]string, len(c.Args))
 	for i, arg := range c.Args {
 		args[i] = expand.Replace(arg)
 	}
-	env := slices.Clone(r.builder.opts.Environ)
-	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		env = append(env, name+"="+c.Env[name])
+	return process{
+		name: clip(c.Args), args: args, dir: r.dir,
+		env: r.environ(c.Env, plan.OutputVariable+"="+output, plan.PlatformsVariable+"="+platforms),
 	}
-	env = append(env, plan.OutputVariable+"="+r.output, plan.PlatformsVariable+"="+platforms)
-	program, err := r.program(args[0], env)
-	if err != nil {
-		return nil, err
-	}
-	return &exec.Cmd{Path: program, Args: args, Env: env, Dir: r.dir}, nil
 }
 
-// program finds the program with a name: a path is relative to the source, and other names are
-// looked up in the PATH of the command.
-func (r *commandRun) program(name string, env []string) (string, error) {
+// findProgram finds the program with a name: a path is relative to dir, and other names are looked
+// up in the PATH of env.
+func findProgram(name, dir string, env []string) (string, error) {
 	if strings.ContainsAny(name, `/\`) {
 		file := filepath.FromSlash(name)
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(r.dir, file)
+			file = filepath.Join(dir, file)
 		}
 		_, err := exec.LookPath(file)
 		switch {

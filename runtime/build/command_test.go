@@ -205,6 +205,13 @@ func commandBuilder(t testing.TB, dir string) *build.Builder {
 	t.Helper()
 	b := build.New(build.Options{
 		Dir: dir, CacheDir: t.TempDir(), Executable: os.Args[0], Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
+		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) {
+			from, err := name.ParseReference(ref)
+			if err != nil {
+				return nil, err
+			}
+			return remote.Get(from, remote.WithContext(ctx))
+		},
 		Push: func(ctx context.Context, ref string, image remote.Taggable, _ runtime.Emit) (plan.Digest, error) {
 			to, err := name.ParseReference(ref)
 			if err != nil {
@@ -404,7 +411,7 @@ func TestCommandChanged(t *testing.T) {
 	dir, host := workspace(t, files{"web/main.txt": "main", "web/other.txt": ""}), images(t)
 	b := commandBuilder(t, dir)
 	_, err := b.Build(t.Context(), writes("input"), host+"/web:1", func(runtime.Body) {})
-	if !errors.Is(err, runtime.ErrConflict) || !strings.Contains(err.Error(), "main.txt changed while the command ran") {
+	if !errors.Is(err, runtime.ErrConflict) || !strings.Contains(err.Error(), "main.txt changed while the program ran") {
 		t.Errorf("Build = %v", err)
 	}
 	s := writes("input")

@@ -32,6 +32,11 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		in.Command = runtime.InputDigest(plan.DigestOf(fmt.Appendf(nil, "%q %q", c.Args, c.Output)))
 		in.Env = digested(c.Env)
 	}
+	if g := spec.Go; g != nil {
+		in.Command = runtime.InputDigest(plan.DigestOf(fmt.Appendf(nil, "%q %q", g.Package, g.Flags)))
+		in.Env = digested(g.Env)
+		in.Compiler = src.compiler
+	}
 	for arg, base := range spec.Bases {
 		if in.Bases == nil {
 			in.Bases = make(map[string]string)

@@ -25,6 +25,7 @@ const schema = "pipe image 1"
 type source struct {
 	identity plan.Digest
 	platform string // the default platform, used if the specification has none
+	compiler string // the version of the go command; empty if it is not used
 
 	// A local context, or one in a checkout; nil if the checkout is not needed.
 	tree       *tree
@@ -57,6 +58,7 @@ type identified struct {
 	Labels     map[string]string      `json:",omitempty"`
 	Bases      map[string]plan.Digest `json:",omitempty"` // the identities of images, by argument
 	Command    *identifiedCommand     `json:",omitempty"`
+	Go         *identifiedGo          `json:",omitempty"`
 }
 
 // identifiedCommand is what an identity has of a command: its inputs are the context.
@@ -64,6 +66,14 @@ type identifiedCommand struct {
 	Args   []string
 	Env    map[string]string `json:",omitempty"`
 	Output string            `json:",omitempty"`
+}
+
+// identifiedGo is what an identity has of a Go program: its base image is one of the Bases.
+type identifiedGo struct {
+	Package string
+	Flags   []string          `json:",omitempty"`
+	Env     map[string]string `json:",omitempty"`
+	Version string            // of the go command
 }
 
 // platforms returns the platforms of the image of spec.
@@ -98,6 +108,12 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 		id.Command = &identifiedCommand{c.Args, c.Env, c.Output}
 	}
 	var err error
+	if g := spec.Go; g != nil {
+		if src.compiler, err = b.compiler(spec); err != nil {
+			return nil, err
+		}
+		id.Go = &identifiedGo{g.Package, g.Flags, g.Env, src.compiler}
+	}
 	if spec.Source.Git != "" && !spec.UsesBuildKit() {
 		return nil, problem(spec, errors.New("a program of this machine makes images of files of the workspace only"), "name a directory with source = local(…)")
 	}
@@ -172,7 +188,7 @@ func (b *Builder) openLocal(ctx context.Context, spec plan.BuildSpec, top string
 		}
 		return problem(spec, fmt.Errorf("read the build context %s: %w", shown, err), next)
 	}
-	if spec.Command != nil {
+	if !spec.UsesBuildKit() {
 		src.tree = src.tree.files()
 	}
 	return nil

@@ -3,6 +3,7 @@ package build
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,18 +23,18 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// place returns where the command writes the image: a name in a directory, and how it is shown.
-func (r *commandRun) place(scratch string) (dir, name, shown string) {
-	if out := r.spec.Command.Output; out != "" {
-		return r.dir, filepath.FromSlash(out), out
+// written runs the command, and returns the image that it has written: an OCI image layout, or an
+// archive of one or of docker. Nothing is read through a link that leads out of the source or of the
+// temporary directory.
+func (r *programs) written(ctx context.Context) (remote.Taggable, error) {
+	if err := r.run(ctx, r.command()); err != nil {
+		return nil, err
 	}
-	return scratch, outputName, "$" + plan.OutputVariable
-}
-
-// image returns the image that the command has written: an OCI image layout, or an archive of one
-// or of docker. Nothing is read through a link that leads out of top.
-func (r *commandRun) image(top *os.Root, name, shown, scratch string) (remote.Taggable, error) {
-	image, has, err := written(top, name, scratch)
+	dir, name, shown := r.scratch, outputName, "$"+plan.OutputVariable
+	if out := r.spec.Command.Output; out != "" {
+		dir, name, shown = r.dir, filepath.FromSlash(out), out
+	}
+	image, has, err := written(dir, name, r.scratch)
 	switch {
 	case errors.Is(err, errNothing):
 		return nil, r.wrong(fmt.Errorf("the command has written no image to %s", shown))
@@ -60,9 +61,14 @@ func normal(platform string) string {
 	return platforms.Format(platforms.Normalize(p))
 }
 
-// written reads the image at a name below root, and returns its platforms. It writes temporary files
-// into scratch.
-func written(root *os.Root, name, scratch string) (remote.Taggable, []string, error) {
+// written reads the image at a name below a directory, and returns its platforms. It writes temporary
+// files into scratch.
+func written(dir, name, scratch string) (remote.Taggable, []string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close() //nolint:errcheck // it was only read
 	if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, errNothing
 	}
@@ -75,7 +81,14 @@ func written(root *os.Root, name, scratch string) (remote.Taggable, []string, er
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("it is neither a directory nor a file")
 	}
-	open := func() (io.ReadCloser, error) { return root.Open(name) }
+	open := func() (io.ReadCloser, error) { // also when the image is pushed
+		again, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer again.Close() //nolint:errcheck // it was only read
+		return again.Open(name)
+	}
 	if open, err = unzipped(open, scratch); err != nil {
 		return nil, nil, err
 	}

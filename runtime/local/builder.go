@@ -48,6 +48,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		Push: func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error) {
 			return r.images.Push(ctx, ref, image, emit) // it is opened after the builder
 		},
+		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) { return r.images.Pull(ctx, ref) },
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil

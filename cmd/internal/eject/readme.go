@@ -64,6 +64,21 @@ pipe deploys. Releases of pipe are ordinary Helm releases: the commands below up
 	return b.String()
 }
 
+// writeGo explains how the image of a Go program is made.
+func writeGo(b *strings.Builder, made *plan.BuildSpec) {
+	words := []string{"CGO_ENABLED=0", "go", "build", "-trimpath", "-buildvcs=false"}
+	for _, flag := range made.Go.Flags {
+		words = append(words, quote(flag))
+	}
+	base := "an empty image"
+	if from, ok := made.ImageArgs[plan.GoBase]; ok {
+		base = cmp.Or(from.Mirror+from.Ref, "the image of "+from.Build)
+	}
+	plain := strings.NewReplacer("`", "'", "\n", " ")
+	fmt.Fprintf(b, "\npipe makes an image with `%s` in `%s`: it adds the program to %s, as `%s`, which is the entry point.\n",
+		plain.Replace(strings.Join(words, " ")), plain.Replace(path.Join(made.Source.Path, made.Go.Package)), base, plain.Replace(made.Go.Program()))
+}
+
 func writeCommand(b *strings.Builder, s Service, namespace string) {
 	args := []string{"helm", "upgrade", "--install", s.Name, s.Chart}
 	if s.Repo != "" {
@@ -109,6 +124,10 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 		fmt.Fprintf(b, "\npipe builds its image: replace REGISTRY/IMAGE@DIGEST with its reference.\n")
 	}
 	for _, made := range s.programs {
+		if made.Go != nil {
+			writeGo(b, made)
+			continue
+		}
 		words := make([]string, len(made.Command.Args))
 		for i, arg := range made.Command.Args {
 			words[i] = quote(arg)

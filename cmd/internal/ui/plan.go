@@ -209,6 +209,9 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 		if build.Command != nil {
 			text = fmt.Sprintf("image made by %s in %s", program(build.Command), path.Join(build.Source.Path, build.Context))
 		}
+		if build.Go != nil {
+			text = "image of the Go program in " + path.Join(build.Source.Path, build.Go.Package)
+		}
 		if build.Target != "" {
 			text += ", target " + build.Target
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,22 +121,39 @@ func image(im *Image) []string {
 // madeBy says what makes the image of a build.
 func madeBy(b *plan.BuildSpec, dockerfile string) []string {
 	c := b.Command
-	if c == nil {
+	switch {
+	case b.Go != nil:
+		lines := []string{"Go package " + path.Join(b.Source.Path, b.Go.Package) + ", which the go command compiles on the machine of pipe run"}
+		if len(b.Go.Flags) > 0 {
+			lines = append(lines, "flags "+quoted(b.Go.Flags))
+		}
+		return append(lines, variables(b.Go.Env)...)
+	case c == nil:
 		return []string{"Dockerfile " + dockerfile}
 	}
-	words := make([]string, len(c.Args))
-	for i, arg := range c.Args {
-		words[i] = strconv.Quote(arg)
-	}
-	lines := []string{"command [" + strings.Join(words, ", ") + "], which pipe run runs on its machine"}
+	lines := []string{"command " + quoted(c.Args) + ", which pipe run runs on its machine"}
 	if len(c.Inputs) > 0 {
 		lines = append(lines, "of the files "+strings.Join(c.Inputs, ", "))
 	}
 	if c.Output != "" {
 		lines = append(lines, "written to "+c.Output)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		lines = append(lines, fmt.Sprintf("variable %s = %q", name, c.Env[name]))
+	return append(lines, variables(c.Env)...)
+}
+
+// quoted returns a list of strings.
+func quoted(all []string) string {
+	words := make([]string, len(all))
+	for i, word := range all {
+		words[i] = strconv.Quote(word)
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// variables returns the variables of a program.
+func variables(env map[string]string) (lines []string) {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		lines = append(lines, fmt.Sprintf("variable %s = %q", name, env[name]))
 	}
 	return lines
 }

@@ -88,6 +88,12 @@ func buildKey(b *plan.BuildSpec) string {
 			fmt.Fprintf(&k, " %q=%q", name, c.Env[name])
 		}
 	}
+	if g := b.Go; g != nil {
+		fmt.Fprintf(&k, "\ngo %q %q", g.Package, g.Flags)
+		for _, name := range slices.Sorted(maps.Keys(g.Env)) {
+			fmt.Fprintf(&k, " %q=%q", name, g.Env[name])
+		}
+	}
 	if len(b.Platforms)+len(b.Secrets) > 0 {
 		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)
 	}
@@ -100,6 +106,9 @@ func (a *assembly) checkBuild(b *plan.BuildSpec) {
 	a.checkValues(b, "build argument", b.Args)
 	if b.Command != nil {
 		a.checkValues(b, "variable", b.Command.Env)
+	}
+	if b.Go != nil {
+		a.checkValues(b, "variable", b.Go.Env)
 	}
 }
 

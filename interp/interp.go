@@ -13,9 +13,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pipelinefile/pipe/builtins"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -176,24 +176,16 @@ func locate(file, root string) (dir, name string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("evaluate %s: %w", file, err)
 	}
-	if rel, ok := below(root, abs); ok {
+	if rel := paths.Below(root, abs); rel != "" {
 		return root, rel, nil
 	}
 	// The two may be the same directory under two names.
 	realRoot, err1 := filepath.EvalSymlinks(root)
 	realDir, err2 := filepath.EvalSymlinks(filepath.Dir(abs))
 	if err1 == nil && err2 == nil {
-		if rel, ok := below(realRoot, filepath.Join(realDir, filepath.Base(abs))); ok {
+		if rel := paths.Below(realRoot, filepath.Join(realDir, filepath.Base(abs))); rel != "" {
 			return realRoot, rel, nil
 		}
 	}
 	return "", "", fmt.Errorf("evaluate %s: it is not in the workspace %s", file, root)
-}
-
-func below(root, file string) (string, bool) {
-	rel, err := filepath.Rel(root, file)
-	if err != nil || !filepath.IsLocal(rel) || strings.HasPrefix(rel, "..") {
-		return "", false
-	}
-	return filepath.ToSlash(rel), true
 }

@@ -1,8 +1,9 @@
-// Package paths resolves the paths in a Pipelinefile.
+// Package paths resolves paths in the workspace of a Pipelinefile.
 package paths
 
 import (
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/pipelinefile/pipe/internal/explain"
@@ -40,3 +41,13 @@ const maxPath = 4096
 
 // Leaves reports whether a clean path leads out of the directory that it is relative to.
 func Leaves(p string) bool { return p == ".." || strings.HasPrefix(p, "../") }
+
+// Below returns the path of file relative to root, with slashes, or "" if file is not below
+// root. Both are paths of the system, absolute or relative to the same directory.
+func Below(root, file string) string {
+	rel, err := filepath.Rel(root, file)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}

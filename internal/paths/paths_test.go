@@ -17,3 +17,14 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+func TestBelow(t *testing.T) {
+	for _, test := range []struct{ root, file, want string }{
+		{"/a", "/a/b/c", "b/c"}, {"/a", "/a", "."}, {"/", "/a", "a"}, {"a", "a/b", "b"}, {"/a", "/a/..b", "..b"},
+		{"/a", "/ab", ""}, {"/a/b", "/a", ""}, {"/a", "b", ""},
+	} {
+		if got := paths.Below(test.root, test.file); got != test.want {
+			t.Errorf("Below(%q, %q) = %q, want %q", test.root, test.file, got, test.want)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/pipelinefile/pipe/internal/paths"
 )
 
 func (s *server) opened(ctx context.Context, p openParams) (any, error) {
@@ -59,7 +61,7 @@ func (s *server) changedOnDisk(file string) {
 // directories above a Dockerfile, because they may build it.
 func (s *server) aboveDockerfile(ctx context.Context, file string) {
 	for _, name := range s.workspace.files(ctx, s.workspace.roots(file)) {
-		if isPipelinefile(name) && below(filepath.Dir(name), file) != "" {
+		if isPipelinefile(name) && paths.Below(filepath.Dir(name), file) != "" {
 			s.touch(name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -173,7 +174,7 @@ func (s *server) schedule(ctx context.Context, sub *subject) {
 		Root: sub.root, StandIns: true, Overlay: map[string][]byte{},
 	}
 	for file, d := range s.workspace.docs {
-		if name := below(sub.root, file); name != "" {
+		if name := paths.Below(sub.root, file); name != "" {
 			opts.Overlay[name] = []byte(d.text.data)
 		}
 	}
@@ -205,7 +206,7 @@ func (v *verdict) evaluate(ctx context.Context, opts interp.Options, docker dock
 	ctx, stop := context.WithTimeoutCause(ctx, maxEvaluation, errTooLong)
 	defer stop()
 	if !v.subject.run {
-		name := below(opts.Root, v.subject.file)
+		name := paths.Below(opts.Root, v.subject.file)
 		if _, v.diags = interp.Check(ctx, name, opts.Overlay[name], opts); len(v.diags) == 0 {
 			v.lint(ctx, opts)
 		}

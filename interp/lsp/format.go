@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/interp/format"
 )
 
@@ -18,7 +19,7 @@ func (s *server) formatting(ctx context.Context, p documentParams) (any, error) 
 	if !m.whole || isLibrary(m.file) {
 		return edits, nil
 	}
-	out, err := format.Source(below(m.root, m.file), []byte(m.text.data))
+	out, err := format.Source(paths.Below(m.root, m.file), []byte(m.text.data))
 	if err != nil || string(out) == m.text.data {
 		return edits, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -143,7 +144,7 @@ func (s *server) hoverValue(m *module, name string, v value) string {
 
 // shown returns the name of a module as it is displayed.
 func (s *server) shown(m *module) string {
-	if name := below(m.root, m.file); name != "" && !isLibrary(m.file) {
+	if name := paths.Below(m.root, m.file); name != "" && !isLibrary(m.file) {
 		return name
 	}
 	return m.file
@@ -159,7 +160,7 @@ func (s *server) inPlan(v value) string {
 		return ""
 	}
 	start, _ := v.call.Span()
-	at := plan.Pos{File: below(root, v.mod.file), Line: int(start.Line), Col: int(start.Col)}
+	at := plan.Pos{File: paths.Below(root, v.mod.file), Line: int(start.Line), Col: int(start.Col)}
 	name := ""
 	if len(v.call.Args) > 0 {
 		if lit, ok := v.call.Args[0].(*syntax.Literal); ok {

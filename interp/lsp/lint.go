@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/interp/lint"
 	"github.com/pipelinefile/pipe/plan"
@@ -16,7 +17,7 @@ import (
 // evaluation found no errors.
 func (v *verdict) lint(ctx context.Context, opts interp.Options) {
 	ofPlan := map[string][]lint.Finding{}
-	names := []string{below(opts.Root, v.subject.file)}
+	names := []string{paths.Below(opts.Root, v.subject.file)}
 	if v.plan != nil {
 		for _, f := range lint.Plan(v.plan) {
 			ofPlan[f.Pos.File] = append(ofPlan[f.Pos.File], f)

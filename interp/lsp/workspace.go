@@ -16,6 +16,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/atomicfile"
 	"github.com/pipelinefile/pipe/internal/bounded"
 	"github.com/pipelinefile/pipe/internal/lock"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/stdlib"
 )
@@ -103,7 +104,7 @@ func (w *workspace) module(ctx context.Context, file string) *module {
 
 func (w *workspace) analyse(ctx context.Context, file, data string) *module {
 	root := w.root(file)
-	return w.check(ctx, file, root, below(root, file), data)
+	return w.check(ctx, file, root, paths.Below(root, file), data)
 }
 
 // check is analyse with the builtins that are available in Pipelinefiles.
@@ -175,7 +176,7 @@ func (w *workspace) loaded(ctx context.Context, m *module, name string) *module 
 
 // inside reports whether file is below root, even if either path has symbolic links.
 func inside(root, file string) bool {
-	if below(root, file) == "" {
+	if paths.Below(root, file) == "" {
 		return false
 	}
 	real, err := filepath.EvalSymlinks(file)
@@ -183,16 +184,7 @@ func inside(root, file string) bool {
 		return true // it does not exist, or is open and not saved
 	}
 	realRoot, err := filepath.EvalSymlinks(root)
-	return err == nil && below(realRoot, real) != ""
-}
-
-// below returns the slash-separated path of file below root, or "".
-func below(root, file string) string {
-	rel, err := filepath.Rel(root, file)
-	if err != nil || !filepath.IsLocal(rel) {
-		return ""
-	}
-	return filepath.ToSlash(rel)
+	return err == nil && paths.Below(realRoot, real) != ""
 }
 
 // root returns the workspace root of a file, as evaluation will see it: the git
@@ -207,7 +199,7 @@ func (w *workspace) root(file string) string {
 	}
 	folder := ""
 	for _, f := range w.folders {
-		if below(f, file) != "" && len(f) > len(folder) {
+		if paths.Below(f, file) != "" && len(f) > len(folder) {
 			folder = f
 		}
 	}
@@ -277,7 +269,7 @@ func (w *workspace) files(ctx context.Context, roots []string) []string {
 // roots returns the directories open in the editor and the workspace of file.
 func (w *workspace) roots(file string) []string {
 	list := slices.Clone(w.folders)
-	if root := w.root(file); !slices.ContainsFunc(list, func(f string) bool { return f == root || below(f, root) != "" }) {
+	if root := w.root(file); !slices.ContainsFunc(list, func(f string) bool { return f == root || paths.Below(f, root) != "" }) {
 		list = append(list, root)
 	}
 	return list
@@ -295,7 +287,7 @@ func (w *workspace) pathOf(uri string) string {
 	}
 	file := filepath.Clean(filepath.FromSlash(p))
 	if w.opts.Library != "" {
-		if name := below(w.opts.Library, file); name != "" {
+		if name := paths.Below(w.opts.Library, file); name != "" {
 			return insideLibrary(name)
 		}
 	}

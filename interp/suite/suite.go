@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/interp"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -299,11 +300,11 @@ func below(root, path string) (string, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return "", err
 	}
-	name, err := filepath.Rel(root, path)
-	if err != nil || !filepath.IsLocal(name) {
+	name := paths.Below(root, path)
+	if name == "" {
 		return "", fmt.Errorf("%s is not in the workspace %s", path, root)
 	}
-	return filepath.ToSlash(name), nil
+	return name, nil
 }
 
 // run runs one test.

@@ -14,6 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
+	"github.com/pipelinefile/pipe/internal/paths"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -149,11 +150,8 @@ func (c *composer) image(out *service, s *types.ServiceConfig) {
 // below returns a path of the loader relative to the directory, and whether it is in the
 // directory.
 func (c *composer) below(abs string) (string, bool) {
-	rel, err := filepath.Rel(c.dir, abs)
-	if err != nil || !filepath.IsLocal(rel) {
-		return "", false
-	}
-	return filepath.ToSlash(rel), c.isDir(filepath.ToSlash(rel))
+	rel := paths.Below(c.dir, abs)
+	return rel, rel != "" && c.isDir(rel)
 }
 
 func (c *composer) env(out *service, s *types.ServiceConfig, all *types.Project) {

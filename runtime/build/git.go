@@ -72,8 +72,8 @@ func fetchError(spec plan.BuildSpec, commit, repo string, err error) error {
 	switch {
 	case errors.As(err, &sub) && sub.URL == "":
 		return runtime.Advise(said, runtime.Advice{Do: fmt.Sprintf("add the submodule %s to .gitmodules of that repository, or remove the directory from its index", sub.Path)})
-	case errors.As(err, &sub):
-		return runtime.Advise(said, runtime.Advice{Do: fmt.Sprintf("correct the URL of the submodule %s in .gitmodules of that repository, and check that git can read it from here with \"git ls-remote %s\"", sub.Name, sub.URL)})
+	case errors.As(err, &sub): // a command with its URL would be one that somebody else has written
+		return runtime.Advise(said, runtime.Advice{Do: fmt.Sprintf("correct the URL of the submodule %s in .gitmodules of that repository, and check that git can read it from here with \"git ls-remote\"", sub.Name)})
 	case errors.Is(err, git.ErrNoCommit):
 		return runtime.Advise(said, runtime.Advice{Do: "check ref= of git(): a commit that was removed from its branch by a rebase cannot be fetched from every server; a branch or a tag that contains it can"})
 	}

@@ -144,6 +144,9 @@ func (p *pool) again(n *node) {
 
 // avoid prefers other nodes until n has responded.
 func (p *pool) avoid(n *node) {
+	if len(p.nodes) == 1 {
+		return // there is nothing else to prefer, and nothing to ask in the background
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.aside[n]

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -141,6 +142,25 @@ func TestTakeAbsent(t *testing.T) {
 		p.works(preferred)
 		if n := p.take("x", nil); n != preferred {
 			t.Error("after a build on it, the builder is still avoided")
+		}
+	})
+}
+
+// TestOnlyBuilder checks that the only builder is started by builds only, and never in the background.
+func TestOnlyBuilder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(Options{Start: func(context.Context) (string, error) {
+			t.Error("the embedded builder is started")
+			return "", errors.New("no runc")
+		}})
+		n := p.take("x", nil)
+		p.give(n)
+		p.avoid(n)
+		time.Sleep(time.Hour)
+		p.give(p.take("x", nil))
+		synctest.Wait()
+		if err := p.close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -14,8 +14,8 @@ var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "own
 // rules is the table of all rules: docs/lint.md and SARIF are generated from it.
 var rules = []Rule{
 	{
-		"build-env", "A build argument contains the name of the environment.",
-		"An image should be the same in every environment. Build arguments are part of its identity, so such an argument makes each environment build its own image, " +
+		"build-env", "A build argument, or a variable of a program that makes an image, contains the name of the environment.",
+		"An image should be the same in every environment. Build arguments and variables are part of its identity, so such a value makes each environment build its own image, " +
 			"which no other environment has tested. Pass the name at run time with `env=`.", false,
 	},
 	{

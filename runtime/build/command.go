@@ -106,8 +106,12 @@ type process struct {
 
 // wrong returns err as an error of the last program.
 func (r *programs) wrong(err error) error {
+	what := "the command at " + r.spec.Pos.String() + ", or what it runs,"
+	if r.spec.Go != nil {
+		what = "the program, or go_image() at " + r.spec.Pos.String() + ","
+	}
 	return runtime.Advise(&runtime.BuildError{Step: r.name, Pos: r.spec.Pos, Log: r.tail, Err: err},
-		runtime.Advice{Do: "correct the command at " + r.spec.Pos.String() + ", or what it runs, and run again"})
+		runtime.Advice{Do: "correct " + what + " and run again"})
 }
 
 // clip returns the words of a command as they are shown.

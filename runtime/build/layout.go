@@ -48,30 +48,30 @@ func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", ocispecs.ImageIndexFile, err)
 	}
-	images, err := layout.ImageIndexFromPath(filepath.Join(top.Name(), dir))
-	if err != nil {
-		return nil, nil, err
-	}
-	var image remote.Taggable
-	switch n := len(index.Manifests); {
+	n := len(index.Manifests)
+	switch {
 	case n == 0:
 		return nil, nil, errors.New("the layout has no image")
 	case n > 1 && !samePlatforms(index):
 		return nil, nil, fmt.Errorf("the layout has %d images, and it is not known which one is wanted: write one", n)
-	case n > 1:
-		image = images // one image, whose index is that of the layout
-	case index.Manifests[0].MediaType.IsIndex():
-		image, err = images.ImageIndex(index.Manifests[0].Digest)
-	default:
-		image, err = images.Image(index.Manifests[0].Digest)
 	}
 	for _, d := range index.Manifests {
-		if err == nil {
-			err = l.visit(d, 0)
+		if err := l.visit(d, 0); err != nil {
+			return nil, nil, err
 		}
 	}
-	if err == nil && len(l.platforms) == 0 {
-		err = errors.New("the layout has no image that can be run")
+	if len(l.platforms) == 0 {
+		return nil, nil, errors.New("the layout has no image that can be run")
+	}
+	images, err := layout.ImageIndexFromPath(filepath.Join(top.Name(), dir))
+	if err != nil {
+		return nil, nil, err
+	}
+	var image remote.Taggable = images // if it has several images, they are one, whose index is that of the layout
+	if first := index.Manifests[0]; n == 1 && first.MediaType.IsIndex() {
+		image, err = images.ImageIndex(first.Digest)
+	} else if n == 1 {
+		image, err = images.Image(first.Digest)
 	}
 	return image, l.platforms, err
 }

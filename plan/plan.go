@@ -280,7 +280,7 @@ func (d Digest) Valid() bool {
 }
 
 // IsTag reports whether s is the tag of an image in the syntax of OCI registries: at most 128
-// letters, digits, "_", "." and "-", of which the last two cannot be the first.
+// letters, digits, "_", "." and "-", and neither "." nor "-" comes first.
 func IsTag(s string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 	return s != "" && len(s) <= 128 && s[0] != '.' && s[0] != '-' && strings.Trim(s, characters) == ""

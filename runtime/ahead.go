@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An ahead measures for how long images of later stages were made before their stage began
-// (A2). A nil one measures nothing.
+// An ahead measures for how long images were made before their stage began (A2). A nil one
+// measures nothing.
 type ahead struct {
 	mu    sync.Mutex
 	began map[*stage]time.Time

@@ -56,7 +56,7 @@ func (r *run) pin(ctx context.Context) error {
 		pinned.Services[i].Chart = &c
 	}
 	for _, b := range builds {
-		// Without a commit if it was not found: see identify.
+		// The commit is empty if it was not found: see identify.
 		hash := r.commits[gitRef{b.Source.Git, b.Source.Ref}].hash
 		for _, p := range []*plan.Plan{&pinned, &acted} {
 			if of := p.Build(b.ID); of != nil {

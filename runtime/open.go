@@ -119,7 +119,7 @@ func (r *run) claim(ctx context.Context) error {
 func (r *run) underLock(ctx context.Context, req Request, waited bool) (*run, error) {
 	r, err := r.reopen(ctx, req, waited)
 	if err == nil {
-		err = r.claim(ctx) // only now others see that it is there, where they may not look at the namespace
+		err = r.claim(ctx) // again: without permission to label the namespace, a claim counts only under the lease
 	}
 	return r, err
 }

@@ -196,7 +196,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	case err != nil:
 	case !r.foreseen():
 		err = r.work(ctx)
-	case r.beginning != nil: // nothing is going to be done, of which the record tells all the same
+	case r.beginning != nil: // nothing is to be done, but the run has a record
 		err = r.begin(ctx)
 	}
 	if r.Turn != nil && r.Turn.end(r) && err == nil && r.track.unfinished() {

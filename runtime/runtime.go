@@ -166,7 +166,7 @@ type RunRecord struct {
 	End      time.Time       `json:"end,omitzero"`
 	Services []ServiceRecord `json:"services"` // in the order of the plan
 	// Ahead is for how long images of later stages were built or copied before their stage
-	// began (A2): for each stage the time in which at least one was, together.
+	// began (A2): the sum over all stages, in which concurrent builds count once.
 	Ahead time.Duration `json:"ahead,omitempty"` // nanoseconds
 	Error string        `json:"error,omitempty"`
 	// Stale reports whether a newer run of the same session superseded this one before

@@ -53,13 +53,13 @@ func (t *tags) forget() {
 	t.digests = nil
 }
 
-// Refresh makes the builds that follow look up the tags of their base images again. Who builds
-// several times with one Builder, as watch mode does, calls it before each run.
+// Refresh makes the builds that follow look up the tags of their base images again. A caller that
+// builds several times with one Builder, such as watch mode, calls it before each run.
 func (b *Builder) Refresh() { b.tags.forget() }
 
 // Bases returns the images that the last successful build of ref was built from, by name and
-// digest, as BuildKit used them, and forgets them. Nil: this is not known, because the builder
-// does not report its sources; an empty slice: there are none.
+// digest, as BuildKit used them, and forgets them. It returns nil if the builder does not
+// report its sources, and an empty slice if there are no such images.
 func (b *Builder) Bases(ref string) []runtime.BaseImage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,8 +68,8 @@ func (b *Builder) Bases(ref string) []runtime.BaseImage {
 	return used
 }
 
-// sources are those of one build. BuildKit asks for each of them whether it may be used. That
-// of an image by its tag is replaced by the image with the digest that the tag has in this run.
+// sources are those of one build. BuildKit asks for each of them whether it may be used. A
+// tag of an image is replaced by the digest that it has in this run.
 type sources struct {
 	tags *tags
 

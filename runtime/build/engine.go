@@ -98,7 +98,7 @@ func upgraded(ctx context.Context, conn net.Conn, path, proto string, header htt
 	return &bufferedConn{conn, buffered}, nil
 }
 
-// A bufferedConn is a connection, some bytes of which may have been read.
+// A bufferedConn is a connection whose first bytes may be in a buffer.
 type bufferedConn struct {
 	net.Conn
 	from *bufio.Reader
@@ -117,7 +117,7 @@ func (e *engine) check(ctx context.Context, c *client.Client) error {
 		return err
 	}
 	for _, w := range workers {
-		// As docker buildx does, which has the same question.
+		// docker buildx decides it in the same way.
 		if w.Labels[label.Snapshotter] != "" {
 			return nil
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // A group is the process group of a command. Its leader is a process that kills the group when this
-// process ends, however it does.
+// process ends, even if it is killed.
 type group struct {
 	guard *exec.Cmd // nil: the command is the leader
 	stdin io.Closer

@@ -32,8 +32,8 @@ type pool struct {
 type absence struct {
 	back  bool          // it has responded
 	asked bool          // it is being asked
-	until time.Time     // when it is asked, if a build would be its
-	wait  time.Duration // until it is asked the next time
+	until time.Time     // when it is asked, if a build prefers it
+	wait  time.Duration // from then until it is asked again
 }
 
 // How long a builder that has failed is left alone before it is asked again. The time doubles
@@ -43,9 +43,9 @@ const (
 	lastAbsence  = time.Minute
 )
 
-// slack is how many builds more than the least busy builder makes a builder too busy for a
-// build whose cache it has. A build from the cache is much shorter than one without it, so
-// a small difference is no reason to build elsewhere.
+// slack is how many more builds than the least busy builder a builder has when it is too busy
+// for a build whose cache it has. A build from the cache is much shorter than one without it,
+// so a small difference does not justify building elsewhere.
 const slack = 2
 
 func newPool(opts Options) *pool {

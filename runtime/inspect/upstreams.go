@@ -8,7 +8,7 @@ type Upstreams struct {
 	Pipeline    string          `json:"pipeline"`
 	Environment string          `json:"environment"`
 	Images      []UpstreamImage `json:"images"`
-	// Unknown are the images of services of which that is not known.
+	// Unknown are the images that cannot be compared with their upstream.
 	Unknown []UnknownUpstream `json:"unknown"`
 }
 
@@ -36,7 +36,7 @@ const (
 	UpstreamDeployed UpstreamKind = "deployed" // it is deployed, or a copy of it
 )
 
-// An UnknownUpstream is an image of a service of which it is not known what it was made from.
+// An UnknownUpstream is an image of a service that cannot be compared with its upstream.
 type UnknownUpstream struct {
 	Service string     `json:"service"`
 	Name    string     `json:"name,omitempty"` // of the image of the service; empty: its own
@@ -45,10 +45,10 @@ type UnknownUpstream struct {
 	Error   string     `json:"error,omitempty"` // of the registry, if that is why
 }
 
-// An UnknownWhy says why it is not known what an image was made from.
+// An UnknownWhy says why an image cannot be compared with its upstream.
 type UnknownWhy string
 
-// Why it is not known what an image was made from.
+// Why an image cannot be compared with its upstream.
 const (
 	UnrecordedBases UnknownWhy = "unrecorded" // when it was built, its base images were not noted
 	DeployedByTag   UnknownWhy = "by-tag"     // its digest was not known when it was deployed

@@ -343,8 +343,8 @@ type noting struct {
 }
 
 // Build implements [runtime.Builder]. The note is written while the image is built, and again
-// when its base images are known: without it the image is never pruned, and not explained,
-// which is no reason not to build it.
+// when its base images are known. A note that cannot be written does not fail the build: the
+// image is then never pruned, and not explained.
 func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
 	var made registry.Made
 	noted := make(chan struct{})

@@ -24,7 +24,7 @@ const parallel = 4
 // the tags last, so the image is not found until the copy is complete. An interrupted copy
 // can be resumed by calling copy again.
 func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (root manifest, err error) {
-	// Without a note the image is never pruned, which is no reason not to copy it.
+	// Without a note the image is never pruned, but it can be copied.
 	noted := make(chan struct{})
 	go func() {
 		defer close(noted)

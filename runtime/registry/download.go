@@ -171,7 +171,7 @@ func (d *download) open() error {
 	})
 }
 
-// errClosed is why a download that is closed ends. It is no failure.
+// errClosed is why a download that is closed ends. It is not a failure.
 var errClosed = errors.New("the download is closed")
 
 // Close implements [io.Closer]. It waits until no Read is running.

@@ -18,9 +18,9 @@ import (
 const firstWait = 500 * time.Millisecond
 
 // try calls do until it succeeds, fails permanently, or has failed too often, and reports
-// each retry. If credentials are refused that are not recent, it gets new ones once. That a
-// registry received too many requests and says when it accepts more is not a failure: the wire
-// waits for it, which is reported, too.
+// each retry. If credentials that are not recent are refused, it gets new ones once. If a
+// registry received too many requests and says when it accepts more, that is not a failure: the
+// wire waits for it, which is reported, too.
 func (r *Registry) try(ctx context.Context, emit runtime.Emit, what string, do func(context.Context, *session) error) error {
 	waits := retry.NewWaits(r.wait)
 	renewed := false

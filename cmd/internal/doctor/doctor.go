@@ -64,7 +64,7 @@ type Options struct {
 	// plan according to the files, or nil.
 	Environment runtime.EnvironmentKey
 	Plan        func() *plan.Plan
-	// Open opens a runtime, and Look one that only reads a cluster.
+	// Open opens a runtime, and Cluster only its cluster.
 	Open    func(context.Context, local.Options) (*local.Runtime, error)
 	Cluster func(context.Context, local.Options) (*local.Cluster, error)
 	// Survey reports what watch mode would watch.

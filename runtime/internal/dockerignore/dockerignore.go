@@ -25,9 +25,9 @@ func Names(spec plan.BuildSpec) [2]string {
 	}
 }
 
-// Patterns returns the patterns of what the local context of spec does not have: those in the
-// first of its files that exists, which read returns, or what the inputs of its command leave. What
-// the command writes is not part of the context either.
+// Patterns returns the patterns of what is excluded from the local context of spec: those in the
+// first of its files that exists, which read returns; or, if the command of spec declares inputs,
+// everything else. What the command writes is excluded, too.
 func Patterns(spec plan.BuildSpec, read func(names ...string) ([]string, error)) (patterns []string, err error) {
 	names := Names(spec)
 	switch c := spec.Command; {

@@ -18,13 +18,13 @@ func underFence(ctx context.Context, lease Lease) context.Context {
 // lost (A5). A process that was suspended resumes in the middle of its work, before it
 // can notice that another process holds the lease: Fence then waits until that is known.
 func Fence(ctx context.Context) error {
-	const look = 10 * time.Millisecond
+	const interval = 10 * time.Millisecond
 	lease, ok := ctx.Value(leaseKey{}).(Lease)
 	for ok && !lease.Valid() {
 		select {
 		case <-lease.Lost():
 			return ErrLeaseLost
-		case <-time.After(look):
+		case <-time.After(interval):
 		}
 	}
 	if errors.Is(context.Cause(ctx), ErrLeaseLost) {

@@ -22,7 +22,7 @@ type pool struct {
 	busy  map[*node]int      // builds; guarded by mu
 	aside map[*node]*absence // builders that have failed; guarded by mu
 
-	asking sync.WaitGroup // the goroutines of ask
+	probes sync.WaitGroup // the goroutines of probe
 	ctx    context.Context
 	stop   context.CancelFunc // of ctx, which ends them
 }
@@ -120,15 +120,15 @@ func (p *pool) absent(n *node) bool {
 	}
 	if !a.asked && time.Now().After(a.until) && p.ctx.Err() == nil {
 		a.asked = true
-		p.asking.Add(1)
-		go p.again(n)
+		p.probes.Add(1)
+		go p.probe(n)
 	}
 	return true
 }
 
-// again asks an absent node whether it responds.
-func (p *pool) again(n *node) {
-	defer p.asking.Done()
+// probe asks an absent node whether it responds.
+func (p *pool) probe(n *node) {
+	defer p.probes.Done()
 	n.doubt()
 	_, err := n.connect(p.ctx)
 	p.mu.Lock()
@@ -184,7 +184,7 @@ func rank(addr, origin string) uint64 {
 
 func (p *pool) close() error {
 	p.stop()
-	p.asking.Wait()
+	p.probes.Wait()
 	var errs []error
 	for _, n := range p.nodes {
 		errs = append(errs, n.close())

@@ -289,8 +289,9 @@ func TestBuilderRefuses(t *testing.T) {
 	if len(retried) == 0 || retried[0].From != addr || retried[0].To != buildkit(t) || !strings.Contains(retried[0].Error, "no more builds here") {
 		t.Errorf("the builds are retried with %+v, want from %s", retried, addr)
 	}
-	// It is asked again after 2, 4, 8 … seconds.
-	if n := int(full.asked.Load()); n == 0 || n != len(retried) || n > 6 {
+	// It is asked again after 2, 4, 8 … seconds. A build may end with its session, before it is
+	// asked for.
+	if n := int(full.asked.Load()); n > len(retried) || len(retried) > 6 {
 		t.Errorf("it was asked for %d builds, and %d were retried", n, len(retried))
 	}
 }

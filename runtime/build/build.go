@@ -83,8 +83,21 @@ type Options struct {
 	// Executable is a program that runs [Guard] if its arguments are [GuardArgs], such as pipe. It
 	// ends what these programs have started if this process is killed. Default: nothing does.
 	Executable string
+	// Attest has the provenance of images attached to them (I12). Default: it is not.
+	Attest Attest
 	// Notice, if set, is called with what was damaged in CacheDir and is created again.
 	Notice func(text string)
+}
+
+// Attest says where images are pushed together with their provenance: as an index of both at a
+// reference beside that of the image, whose digest differs from build to build. The image then
+// gets its own reference, with the digest that it would have without provenance.
+type Attest struct {
+	// Beside returns the reference of that index for the reference of an image, in the same
+	// repository. Nil: images get no provenance.
+	Beside func(ref string) string
+	// Publish gives the image of the index at beside its own reference, and returns its digest.
+	Publish func(ctx context.Context, beside, ref string) (plan.Digest, error)
 }
 
 // TLS configures mutual TLS.
@@ -192,7 +205,7 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 		return "", err
 	}
 	return b.retry(ctx, spec, ref, emit, func(n *node) (plan.Digest, error) {
-		return b.solve(ctx, n, job{spec: spec, src: src, ref: ref, secrets: secrets}, emit)
+		return b.attested(ctx, n, job{spec: spec, src: src, ref: ref, secrets: secrets}, emit)
 	})
 }
 

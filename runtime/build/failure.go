@@ -33,7 +33,7 @@ func explain(err error, j job, p *progress) error {
 		return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of the builder and run again"})
 	}
 	if host, why, away, ok := pushed(text, j.ref); ok {
-		failed := &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), err}
+		failed := &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), &unpushed{err, away}}
 		switch {
 		case away:
 			return runtime.Advise(failed, runtime.Advice{Do: "run again when it can be reached"})
@@ -63,6 +63,14 @@ func explain(err error, j job, p *progress) error {
 	}
 	return &cause{fmt.Sprintf("build %s: %s", j.spec.ID, said.text), err}
 }
+
+// An unpushed is the error of a push.
+type unpushed struct {
+	error
+	away bool // the registry did not answer
+}
+
+func (e *unpushed) Unwrap() error { return e.error }
 
 // A cause is an error with a different text.
 type cause struct {

@@ -141,26 +141,28 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-// reports reports whether the builder asks for each source of a build whether it may be used,
-// and takes another one as the answer. A Docker engine does not say which version of BuildKit
-// it has.
-func (n *node) reports() bool {
-	if engineOf(n.addr) != nil {
-		return false
-	}
+// The first minor versions of BuildKit that can do something.
+const (
+	minorProvenance = 11 // attach the provenance of an image to it
+	// minorSources: ask for each source of a build whether it may be used, and take another one
+	// as the answer. 0.26 asks, but fails for that answer.
+	minorSources = 27
+)
+
+// has reports whether the builder has at least a minor version of BuildKit.
+func (n *node) has(minor int) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return reportsSources(n.version)
+	return hasMinor(n.version, minor)
 }
 
-// reportsSources is reports for a version of BuildKit. 0.27.0 is the first one that does both:
-// 0.26 fails for the answer. A BuildKit that was built from its sources, such as the embedded
-// one, says v0.0.0+unknown.
-func reportsSources(version string) bool {
-	minor := 0
+// hasMinor is has for a version of BuildKit. One that was built from its sources, such as the
+// embedded one, says v0.0.0+unknown.
+func hasMinor(version string, minor int) bool {
+	is := 0
 	// Another form of version is not one of the old releases.
-	_, _ = fmt.Sscanf(strings.TrimPrefix(version, "v"), "0.%d.", &minor)
-	return minor == 0 || minor >= 27
+	_, _ = fmt.Sscanf(strings.TrimPrefix(version, "v"), "0.%d.", &is)
+	return is == 0 || is >= minor
 }
 
 // watch returns a context for a build, which is cancelled with an *UnreachableError if the

@@ -26,8 +26,9 @@ type job struct {
 	secrets map[string]runtime.Secret
 }
 
-// solve builds and pushes j on n, once.
-func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) (plan.Digest, error) {
+// solve builds and pushes j on n, once. to is where it is pushed: the reference of the image, or
+// that of the index with its provenance.
+func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit runtime.Emit) (plan.Digest, error) {
 	c, err := n.connect(ctx)
 	if err != nil {
 		return "", err
@@ -37,8 +38,13 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: b.attrs(j),
-		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(j.ref)}},
+		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(to)}},
 		Internal:      true, // keeps no record, which would include the output of commands
+	}
+	if to != j.ref {
+		// Without the build arguments, as those of mode=max may be anything.
+		opt.FrontendAttrs["attest:provenance"] = "mode=min"
+		opt.Exports[0].Attrs["oci-artifact"] = "true" // the provenance names the image as its subject
 	}
 	cache := b.cacheRef(j)
 	b.cache(&opt, cache)
@@ -46,7 +52,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, emit runtime.Emit) 
 		return "", err
 	}
 	from := &sources{tags: &b.tags}
-	if n.reports() {
+	if n.has(minorSources) {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}
 	ctx, stop := j.src.tree.untilChanged(ctx, j.spec)

@@ -49,6 +49,12 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 			return r.images.Push(ctx, ref, image, emit) // it is opened after the builder
 		},
 		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) { return r.images.Pull(ctx, ref) },
+		Attest: build.Attest{
+			Beside: func(ref string) string { return r.images.Beside(ref) },
+			Publish: func(ctx context.Context, beside, ref string) (plan.Digest, error) {
+				return r.images.Publish(ctx, beside, ref)
+			},
+		},
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil

@@ -103,7 +103,7 @@ func (r *Registry) keptIn(ctx context.Context, repo name.Repository) ([]*Kept, e
 	}
 	var asked []string
 	for _, tag := range tags {
-		if !isBeside(tag) && !strings.HasPrefix(tag, "sha256-") {
+		if !strings.HasPrefix(tag, "sha256-") && (!isBeside(tag) || isUnpublished(tag, tags)) {
 			asked = append(asked, tag)
 		}
 	}
@@ -147,6 +147,7 @@ func (r *Registry) keptIn(ctx context.Context, repo name.Repository) ([]*Kept, e
 func (r *Registry) readKept(ctx context.Context, k *Kept, all []string) error {
 	mirror := strings.HasPrefix(k.repo.RepositoryStr(), r.below()+"mirror/")
 	for _, tag := range slices.Concat(k.Tags, k.removing) {
+		tag = strings.TrimSuffix(tag, provenanceSuffix)
 		if !isIdentityTag(tag) || !slices.Contains(all, tag+noteSuffix) {
 			if !mirror { // the other tags of a mirrored image are those that it has upstream
 				k.foreign = tag

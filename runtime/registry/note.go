@@ -329,5 +329,5 @@ func (r *Registry) tagsOf(ctx context.Context, repo name.Repository) (tags []str
 
 // isBeside reports whether a tag is one that pipe writes beside that of an image.
 func isBeside(tag string) bool {
-	return strings.HasSuffix(tag, noteSuffix) || strings.HasSuffix(tag, claimSuffix)
+	return strings.HasSuffix(tag, noteSuffix) || strings.HasSuffix(tag, claimSuffix) || strings.HasSuffix(tag, provenanceSuffix)
 }

@@ -353,6 +353,11 @@ func (p *pruning) remove(ctx context.Context, k *Kept) (gone bool, err error) {
 		return back(err)
 	}
 	root, shared := k.root().desc.Digest, p.shared(k)
+	for _, tag := range slices.Concat(k.Tags, k.removing) {
+		if err := p.removeProvenance(ctx, k, k.repo.Tag(tag+provenanceSuffix)); err != nil {
+			return back(err)
+		}
+	}
 	if !shared[root] { // otherwise it is a part of another image
 		if gone, err := p.delete(ctx, k, root, p.hidden.Add(time.Second)); err != nil || !gone {
 			return back(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -216,6 +217,58 @@ func must[T any](v T, err error) func(*testing.T) T {
 		}
 		return v
 	}
+}
+
+// TestPruneProvenance: the provenance of an image goes with it, and so does that of an image
+// that was never published.
+func TestPruneProvenance(t *testing.T) {
+	eachRegistry(t, func(t *testing.T, r *Registry, aged func()) {
+		// attested pushes an image with provenance, and returns the digests that must go.
+		attested := func(content string, publish bool) (ref string, parts []string) {
+			one, note := image(t), mutate.Annotations(image(t), map[string]string{"of": content})
+			index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: one}, mutate.IndexAddendum{
+				Add: note.(v1.Image), Descriptor: v1.Descriptor{Annotations: map[string]string{attestationType: attestation}},
+			})
+			ref = r.Ref("web", plan.DigestOf([]byte(content)))
+			if err := r.Note(t.Context(), ref, Made{}); err != nil {
+				t.Fatal(err)
+			}
+			push(t, r.Beside(ref), index)
+			if publish {
+				if digest, err := r.Publish(t.Context(), r.Beside(ref), ref); err != nil || digest != plan.Digest(described(t, one).Digest.String()) {
+					t.Fatalf("Publish = %s, %v", digest, err)
+				}
+			}
+			for _, what := range []any{one, note, index} {
+				parts = append(parts, r.prefix+"/web@"+described(t, what).Digest.String())
+			}
+			return ref, append(parts, r.Beside(ref))
+		}
+		_, going := attested("going", true)
+		staying, kept := attested("staying", true)
+		_, unpublished := attested("unpublished", false)
+		digest, err := r.Resolve(t.Context(), staying)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := keptImages(t, r); len(all) != 3 {
+			t.Errorf("%d images are kept, want 3", len(all))
+		}
+		aged()
+		if removed := pruned(t, r, needed("environment staging", digest)); len(removed) != 2 {
+			t.Errorf("removed %v, want 2", removed)
+		}
+		for _, ref := range append(going, unpublished...) {
+			if is(t, ref) {
+				t.Errorf("%s is still there", ref)
+			}
+		}
+		for _, ref := range append(kept, staying) {
+			if !is(t, ref) {
+				t.Errorf("%s is gone", ref)
+			}
+		}
+	})
 }
 
 // TestPruneMirrors: a mirrored image goes with the tag that it has upstream, and its signatures

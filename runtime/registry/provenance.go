@@ -1,0 +1,156 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/pipelinefile/pipe/plan"
+)
+
+// The provenance of an image that is built is in an index beside it, at its tag with a suffix:
+// that of the image, or of its platforms, and for each of them a manifest whose subject it is.
+// So the digest of the image does not depend on its provenance, which has times in it.
+const provenanceSuffix = ".provenance"
+
+// attestationType is an annotation of an entry of an index, which says that the entry is no
+// image for a platform, and attestation its value.
+const (
+	attestationType = "vnd.docker.reference.type"
+	attestation     = "attestation-manifest"
+)
+
+// Beside returns the reference of the index with the provenance of the image at ref, a result
+// of Ref.
+func (r *Registry) Beside(ref string) string { return ref + provenanceSuffix }
+
+// Publish gives the image of the index at beside the tag of ref, and returns its digest: that
+// of the image itself or, if it has several platforms, of an index of them.
+func (r *Registry) Publish(ctx context.Context, beside, ref string) (plan.Digest, error) {
+	from, err := r.parse(beside)
+	if err != nil {
+		return "", err
+	}
+	to, err := r.parse(ref)
+	if err != nil {
+		return "", err
+	}
+	image, err := r.withoutProvenance(ctx, from)
+	if err == nil {
+		err = r.try(ctx, discard, "tag "+show(to), func(ctx context.Context, _ *session) error {
+			pusher, err := remote.NewPusher(r.options()...)
+			if err != nil {
+				return err
+			}
+			return pusher.Put(ctx, to, image)
+		})
+	}
+	if err != nil {
+		return "", r.explain(ctx, to, err)
+	}
+	return plan.Digest(image.desc.Digest.String()), nil
+}
+
+// isUnpublished reports whether a tag, of a repository with all these tags, is that of
+// provenance whose image has no tag, because a process has died in between.
+func isUnpublished(tag string, all []string) bool {
+	of, ok := strings.CutSuffix(tag, provenanceSuffix)
+	return ok && !slices.Contains(all, of) && !slices.Contains(all, of+removingSuffix)
+}
+
+// A rawIndex is an index, with its fields in the order in which BuildKit writes them.
+type rawIndex struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     types.MediaType   `json:"mediaType,omitempty"`
+	Manifests     []json.RawMessage `json:"manifests"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
+
+// withoutProvenance returns the image of an index with provenance.
+func (r *Registry) withoutProvenance(ctx context.Context, from name.Reference) (manifest, error) {
+	root, err := r.readManifest(ctx, from)
+	if err != nil || !root.desc.MediaType.IsIndex() {
+		return root, err
+	}
+	var all rawIndex
+	if err := json.Unmarshal(root.raw, &all); err != nil {
+		return manifest{}, &manifestError{err}
+	}
+	var images []v1.Descriptor
+	all.Manifests = slices.DeleteFunc(all.Manifests, func(raw json.RawMessage) bool {
+		var d v1.Descriptor
+		err = errors.Join(err, json.Unmarshal(raw, &d))
+		if d.Annotations[attestationType] == attestation {
+			return true
+		}
+		images = append(images, d)
+		return false
+	})
+	switch {
+	case err != nil:
+		return manifest{}, &manifestError{err}
+	case len(images) == 0:
+		return manifest{}, &manifestError{errors.New("it has no image")}
+	case len(images) == 1:
+		return r.readManifest(ctx, from.Context().Digest(images[0].Digest.String()))
+	}
+	if root.raw, err = json.MarshalIndent(all, "", "  "); err != nil {
+		return manifest{}, err
+	}
+	root.desc.Digest, root.desc.Size, err = v1.SHA256(bytes.NewReader(root.raw))
+	return root, err
+}
+
+// readManifest reads the manifest at ref.
+func (r *Registry) readManifest(ctx context.Context, ref name.Reference) (m manifest, err error) {
+	err = r.try(ctx, discard, "read "+show(ref), func(ctx context.Context, s *session) error {
+		desc, err := s.puller.Get(ctx, ref)
+		if err == nil {
+			m = manifest{desc: desc.Descriptor, raw: desc.Manifest}
+		}
+		return err
+	})
+	return m, err
+}
+
+// removeProvenance removes the provenance of an image at a tag, before the image: what is left
+// of it would keep the blobs of the image. That of a build meanwhile stays.
+func (p *pruning) removeProvenance(ctx context.Context, k *Kept, tag name.Tag) error {
+	root, err := p.readManifest(ctx, tag)
+	if isNotFound(err) {
+		return nil
+	}
+	var all v1.IndexManifest
+	if err == nil && json.Unmarshal(root.raw, &all) != nil {
+		err = &manifestError{errors.New("it is not an index")}
+	}
+	if err != nil {
+		return p.explain(ctx, tag, err)
+	}
+	parts := []v1.Hash{root.desc.Digest}
+	for _, d := range all.Manifests {
+		if d.Annotations[attestationType] == attestation {
+			parts = append(parts, d.Digest)
+		}
+	}
+	for _, d := range parts {
+		if _, err := p.delete(ctx, k, d, p.hidden.Add(time.Second)); err != nil {
+			return err
+		}
+	}
+	// Some registries keep a tag whose manifest was deleted.
+	is, err := p.head(ctx, tag, discard)
+	if err != nil || is != root.desc.Digest {
+		return nil
+	}
+	return p.untag(ctx, tag)
+}

@@ -76,8 +76,10 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("git %s: it prints more than %d MiB", args[0], maxOutput>>20)
 	}
 	err = fmt.Errorf("git %s: %s", args[0], Complaint(stderr.String(), err))
-	if strings.Contains(stderr.String(), "No space left on device") { // of strerror(3), with LC_ALL=C
-		err = &fullError{err}
+	for _, full := range []string{"No space left on device", "Out of diskspace"} { // of strerror(3), with LC_ALL=C, and of git
+		if strings.Contains(stderr.String(), full) {
+			return nil, &fullError{err}
+		}
 	}
 	return nil, err
 }

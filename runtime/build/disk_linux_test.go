@@ -47,7 +47,10 @@ func TestCheckoutDiskFull(t *testing.T) {
 	commit := repo.commit(all)
 	small := disk(t, "2m")
 	b := build.New(build.Options{Dir: t.TempDir(), CacheDir: small})
-	for range 2 {
+	for _, size := range []string{"2m", "2m", "6m"} { // the last has room for the objects, but not for the files
+		if err := syscall.Mount("tmpfs", small, "tmpfs", syscall.MS_REMOUNT, "size="+size); err != nil {
+			t.Fatal(err)
+		}
 		_, err := b.Identify(t.Context(), gitSpec(repo.dir, commit))
 		want := "Pipelinefile:3:1: fetch " + commit + " of " + repo.dir + ": the disk of " + small + "/git is full: git "
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

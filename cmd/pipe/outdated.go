@@ -25,10 +25,10 @@ that are another image now: the tags of base images, with the digest that the im
 was built from, and the tags of container(), with the digest that is deployed. Without ENV it is the
 environment default. It changes nothing.
 
-The base images of an image are recorded beside it in the registry when it is built. An image that
-was built without this record, by an earlier version of pipe or by a builder that does not report
-its base images, is listed as unrecorded. If a tag cannot be looked up, the others are listed, and
-the exit status is 1.`,
+The base images of an image are recorded beside it in the registry when it is built. An image without
+this record is listed, too: one that was built by an earlier version of pipe, by a builder that does
+not report its base images, or by command_build(). If a tag cannot be looked up, the others are
+listed, and the exit status is 1.`,
 		Example: `  pipe outdated staging
   pipe outdated staging --detailed-exitcode || echo "status $?"
   pipe outdated shop/staging -o json | jq -r '.images[] | select(.moved) | .image'`,

@@ -43,7 +43,7 @@ func Outdated(w io.Writer, u *inspect.Upstreams) error {
 		why := ""
 		switch im.Why {
 		case inspect.UnrecordedBases:
-			why = "its base images are not recorded; they are when it is built again"
+			why = "its base images are not recorded"
 		case inspect.DeployedByTag:
 			why = "it is deployed by its tag, so its digest is not known"
 		case inspect.UnreadableNote:

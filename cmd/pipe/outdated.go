@@ -21,9 +21,9 @@ func (a *app) outdatedCmd() *cobra.Command {
 		Use:   "outdated [ENV]",
 		Short: "List the base images and images whose tags have moved",
 		Long: `outdated looks up the tags that the deployed images of an environment depend on, and lists those
-that are another image now: the tags of base images, with the digest that the image of the service
-was built from, and the tags of container(), with the digest that is deployed. Without ENV it is the
-environment default. It changes nothing.
+that have moved: the tags of base images, with the digest that the image of the service was built
+from, and the tags of container(), with the digest that is deployed. Without ENV, it examines the
+environment named default. It changes nothing.
 
 The base images of an image are recorded beside it in the registry when it is built. An image without
 this record is listed, too: one that was built by an earlier version of pipe, by a builder that does

@@ -69,7 +69,7 @@ func (c *Call) environ(env map[string]string) {
 		case !buildArg.fits(name):
 			c.wrong("env", explain.Errorf("%q is not a valid name of an environment variable", explain.Clip(name)))
 		case strings.HasPrefix(name, "PIPE_"):
-			c.wrong("env", explain.Errorf("names that begin with PIPE_ are those of pipe").WithHint("give %s another name", name).In(name))
+			c.wrong("env", explain.Errorf("names that begin with PIPE_ are reserved for pipe").WithHint("give %s another name", name).In(name))
 		case strings.ContainsRune(value, 0):
 			c.wrong("env", explain.Errorf("contains a NUL byte").In(name))
 		}

@@ -62,15 +62,15 @@ func plainPackage(pkg string) bool {
 	return strings.Trim(pkg, characters) == "" && !strings.Contains(pkg, "...") && !strings.HasSuffix(pkg, ".go") && !strings.HasPrefix(path.Base(pkg), "-")
 }
 
-// goFlag checks a flag of go build. Refused are those that decide what pipe decides, and that of
-// the version control, which depends on more than the files.
+// goFlag checks a flag of go build. It refuses those that pipe sets, and those that make the
+// program depend on more than the files of the source.
 func goFlag(f string) *explain.Error {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(f, "-"), "=")
 	switch {
 	case !strings.HasPrefix(f, "-") || name == "" || strings.ContainsRune(f, 0):
 		return explain.Errorf("%q is not a flag", explain.Clip(f)).WithHint(`write flags with their values, such as "-tags=netgo"`)
 	case slices.Contains([]string{"o", "C", "n", "buildvcs", "trimpath", "overlay", "modfile", "pgo", "buildmode"}, name):
-		return explain.Errorf("-%s is not possible here", name).WithHint("pipe decides where the program is written, and it must not depend on more than the files of the source")
+		return explain.Errorf("-%s is not possible here", name).WithHint("leave it out: pipe sets the output, and the program must depend only on the files of the source")
 	case !hasValue && (name == "tags" || name == "ldflags" || name == "gcflags" || name == "asmflags" || name == "mod"):
 		return explain.Errorf("-%s has no value", name).WithHint(`write "-%s=…" in one string`, name)
 	}

@@ -53,7 +53,7 @@ func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
 	case n == 0:
 		return nil, nil, errors.New("the layout has no image")
 	case n > 1 && !samePlatforms(index):
-		return nil, nil, fmt.Errorf("the layout has %d images, and it is not known which one is wanted: write one", n)
+		return nil, nil, fmt.Errorf("the layout has %d images: write only one", n)
 	}
 	for _, d := range index.Manifests {
 		if err := l.visit(d, 0); err != nil {
@@ -225,7 +225,7 @@ func (l *layoutReader) blob(d v1.Descriptor, to io.Writer) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	if size != d.Size || hex.EncodeToString(h.Sum(nil)) != d.Digest.Hex {
-		return fmt.Errorf("%s has other content than its digest says", name)
+		return fmt.Errorf("the content of %s does not match its digest", name)
 	}
 	return nil
 }
@@ -237,7 +237,7 @@ func readDocker(open tarball.Opener) (remote.Taggable, []string, error) {
 	case err != nil:
 		return nil, nil, fmt.Errorf("manifest.json: %w", err)
 	case len(list) != 1:
-		return nil, nil, fmt.Errorf("the archive has %d images, and it is not known which one is wanted: write one", len(list))
+		return nil, nil, fmt.Errorf("the archive has %d images: write only one", len(list))
 	}
 	image, err := tarball.Image(open, nil)
 	if err != nil {
@@ -273,7 +273,7 @@ func readDocker(open tarball.Opener) (remote.Taggable, []string, error) {
 			return nil, nil, err
 		}
 		if hex.EncodeToString(h.Sum(nil)) != file.RootFS.DiffIDs[i].Hex {
-			return nil, nil, fmt.Errorf("the layer %s has other content than its digest says", list[0].Layers[i])
+			return nil, nil, fmt.Errorf("the content of the layer %s does not match its digest", list[0].Layers[i])
 		}
 	}
 	return image, []string{of}, nil

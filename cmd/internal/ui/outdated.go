@@ -29,7 +29,7 @@ func Outdated(w io.Writer, u *inspect.Upstreams) error {
 		if _, err := fmt.Fprintf(w, "\n%d of %d tags have moved\n", moved, len(u.Images)); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintf(w, "no tag has moved, of %d\n", len(u.Images)); err != nil {
+	} else if _, err := fmt.Fprintf(w, "none of %d tags has moved\n", len(u.Images)); err != nil {
 		return err
 	}
 	for _, im := range u.Images {

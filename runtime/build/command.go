@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -180,7 +181,7 @@ func (r *programs) once(ctx context.Context, p process, id digest.Digest) error 
 	err = cmd.Start()
 	in.Close()
 	if err != nil {
-		return err
+		return notStarted(p.args[0], err)
 	}
 	together.started(cmd)
 	ended := make(chan struct{})
@@ -242,6 +243,18 @@ func (r *programs) command() process {
 		name: clip(c.Args), args: args, dir: r.dir,
 		env: r.environ(c.Env, plan.OutputVariable+"="+output, plan.PlatformsVariable+"="+platforms),
 	}
+}
+
+// notStarted returns the error for a file that exists and may be executed, but that the system
+// could not start.
+func notStarted(name string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("%s is not a program for this machine: the first line of a script names its interpreter, as #!/bin/sh does", name)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the interpreter of %s does not exist: install it, or correct the first line of the script", name)
+	}
+	return err
 }
 
 // findProgram finds the program with a name: a path is relative to dir, and other names are looked

@@ -392,8 +392,10 @@ func TestCommandEnvironment(t *testing.T) {
 
 // TestCommandProgram tests programs that cannot be run.
 func TestCommandProgram(t *testing.T) {
-	dir, host := workspace(t, files{"web/plain": "x"}), images(t)
+	dir, host := workspace(t, files{"web/plain": "x", "web/no-interpreter*": "echo x", "web/other-interpreter*": "#!/no/such\n"}), images(t)
 	for program, want := range map[string]string{
+		"./no-interpreter":       "./no-interpreter is not a program for this machine: the first line of a script names its interpreter",
+		"./other-interpreter":    "the interpreter of ./other-interpreter does not exist",
 		"./absent":               "there is no file ./absent",
 		"./plain":                "./plain cannot be executed: make it executable with chmod +x",
 		"pipe-test-no-such-tool": "the program pipe-test-no-such-tool is not in the PATH",

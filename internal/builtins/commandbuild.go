@@ -27,6 +27,8 @@ var commandBuildFunc = declare("command_build", "build", "Describes how a progra
 		case !c.Valid("command"):
 		case len(a.Command) == 0 || a.Command[0] == "":
 			c.wrong("command", explain.Errorf("names no program").WithHint(`write, for example, ["./build.sh"]`))
+		case strings.ContainsAny(a.Command[0], "\r\n"):
+			c.wrong("command", explain.Errorf("%q is not the name of a program", explain.Clip(a.Command[0])).In(0))
 		case len(a.Command) == 1 && strings.ContainsRune(a.Command[0], ' '):
 			c.wrong("command", explain.Errorf("%q is a program and its arguments in one string", explain.Clip(a.Command[0])).WithHint("write [%s]", explain.Clip(explain.Literals(explain.ShellWords(a.Command[0])))))
 		}
@@ -88,6 +90,8 @@ func (c *Call) output(p string) string {
 		e = explain.Errorf("%q is the source itself", explain.Clip(p)).WithHint(`name a directory or a file in it, such as "out/image"`)
 	case strings.ContainsAny(clean, `*?[\!`):
 		e = explain.Errorf("%q must not contain *, ?, [, \\ or !", explain.Clip(p))
+	case strings.ContainsAny(clean, "\r\n"): // as in inputs=, whose exceptions it is one of
+		e = explain.Errorf("%q must not contain line breaks", explain.Clip(p))
 	}
 	c.wrong("output", e)
 	return clean

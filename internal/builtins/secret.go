@@ -12,7 +12,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-const secretHint = "a secret's value is not known here: pass it on its own, as env = {\"NAME\": it}"
+const secretHint = "a secret's value is not known here: pass it on its own, as env = {\"NAME\": it} of a service"
 
 // A Secret is a reference to a secret. It can only be the value of an environment
 // variable: its value is never available here (D4).

@@ -173,6 +173,11 @@ func madeOf(annotations map[string]string) (m Made, err error) {
 		if err := json.Unmarshal([]byte(text), &m.Bases); err != nil {
 			return Made{}, err
 		}
+		for _, base := range m.Bases { // they are shown, and looked up
+			if _, err := name.ParseReference(base.Image); err != nil || !base.Digest.Valid() {
+				return Made{}, fmt.Errorf("%q is not an image with a digest", base.Image+"@"+string(base.Digest))
+			}
+		}
 	}
 	return m, nil
 }

@@ -590,7 +590,8 @@ func TestMade(t *testing.T) {
 	tag := r.Ref("web", plan.DigestOf([]byte("one"))) + noteSuffix
 	for _, wrong := range []map[string]string{
 		{noteInputs: "x"}, {noteInputs: "H4sIAAAAAAAA"}, {noteInputs: base64.StdEncoding.EncodeToString([]byte("no gzip"))},
-		{noteBases: "x"}, {noteBases: `{"image":"x"}`},
+		{noteBases: "x"}, {noteBases: `{"image":"x"}`}, {noteBases: `[{"image":"r.test/x:1","digest":"sha256:1"}]`},
+		{noteBases: `[{"image":"r.test/\u001b[2Jx","digest":"` + string(plan.DigestOf(nil)) + `"}]`},
 	} {
 		push(t, tag, annotated(wrong))
 		if got, err := r.Made(t.Context(), one); err == nil || errors.Is(err, runtime.ErrNotFound) {

@@ -57,13 +57,16 @@ func pathOf(env map[string]string) []string {
 	return nil
 }
 
-// goBases returns the base image of a Go program, as it was named.
+// goBases returns the base image of a Go program, as it was named; nil: its digest is not known.
 func goBases(spec plan.BuildSpec) []runtime.BaseImage {
 	of, ok := spec.Bases[plan.GoBase]
 	if !ok {
 		return []runtime.BaseImage{}
 	}
 	_, digest, _ := strings.Cut(of.Ref, "@")
+	if digest == "" { // a tag that could not be looked up
+		return nil
+	}
 	name, tag, pin := plan.CutImage(cmp.Or(spec.ImageArgs[plan.GoBase].Mirror, of.Ref))
 	if tag != "" {
 		name += ":" + tag

@@ -7,8 +7,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 )
+
+// TestCheckoutUnusable: the advice is about the directory of checkouts, not about the repository.
+func TestCheckoutUnusable(t *testing.T) {
+	repo := newRepository(t)
+	commit := repo.commit(shop("text"))
+	cache := t.TempDir()
+	if err := os.WriteFile(filepath.Join(cache, "git"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := build.New(build.Options{Dir: t.TempDir(), CacheDir: cache}).Identify(t.Context(), gitSpec(repo.dir, commit))
+	if advice, _ := runtime.AdviceOf(err); advice.Do != "make "+filepath.Join(cache, "git")+" writable, or delete it: it has only copies" {
+		t.Errorf("Identify = %v, with the advice %q", err, advice.Do)
+	}
+}
 
 // TestCheckoutDamaged: a checkout whose files have changed is created again, with one notice.
 // An intact one is used.

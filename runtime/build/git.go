@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -52,6 +53,11 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 		if errors.Is(err, syscall.ENOSPC) {
 			full := problem(spec, fmt.Errorf("fetch %s of %s: the disk of %s is full: %w", commit, redact.URLs(repo), b.checkouts.Dir, err), "")
 			return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of " + b.checkouts.Dir + " and run again"})
+		}
+		var ours *fs.PathError // git's own errors are its messages
+		if errors.As(err, &ours) {
+			unusable := problem(spec, fmt.Errorf("fetch %s of %s: %w", commit, redact.URLs(repo), err), "")
+			return runtime.Advise(unusable, runtime.Advice{Do: "make " + b.checkouts.Dir + " writable, or delete it: it has only copies"})
 		}
 		return fetchError(spec, commit, redact.URLs(repo), err)
 	}

@@ -100,3 +100,22 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandDiskFull unpacks the image of a command on a small disk.
+func TestCommandDiskFull(t *testing.T) {
+	small := disk(t, "2m")
+	dir, host := workspace(t, files{"web/main.txt": strings.Repeat("x", 4<<20)}), images(t)
+	s := writes("gzip")
+	s.Command.Output, s.Command.Env = "out.tgz", map[string]string{"WRITE_TO": "out.tgz"}
+	t.Setenv("TMPDIR", small)
+	_, err := commandBuilder(t, dir).Build(t.Context(), s, host+"/web:1", func(runtime.Body) {})
+	if err == nil || !strings.Contains(err.Error(), "unpack the image: the disk of "+small) {
+		t.Errorf("Build = %v", err)
+	}
+	if advice, _ := runtime.AdviceOf(err); !strings.HasPrefix(advice.Do, "make room on the disk of "+small) {
+		t.Errorf("the advice is %q", advice.Do)
+	}
+	if left, err := os.ReadDir(small); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/platforms"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -21,6 +22,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
 // written runs the command, and returns the image that it has written: an OCI image layout, or an
@@ -38,6 +40,9 @@ func (r *programs) written(ctx context.Context) (remote.Taggable, error) {
 	switch {
 	case errors.Is(err, errNothing):
 		return nil, r.wrong(fmt.Errorf("the command has written no image to %s", shown))
+	case errors.Is(err, syscall.ENOSPC): // the command itself has ended well
+		full := problem(r.spec, fmt.Errorf("unpack the image: the disk of %s is full: %w", r.scratch, err), "")
+		return nil, runtime.Advise(full, runtime.Advice{Do: "make room on the disk of " + os.TempDir() + ", or name another directory with TMPDIR, and run again"})
 	case err != nil:
 		return nil, r.wrong(fmt.Errorf("the command has not written an image to %s: %w", shown, err))
 	}

@@ -197,6 +197,13 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 			Hint:    fmt.Sprintf("rename it to %s, or move its lines to the .dockerignore of the context", path.Join(spec.Source.Path, spec.Dockerfile)+".dockerignore"),
 		}})
 	}
+	if c := spec.Command; c != nil && len(c.Inputs) > 0 && len(src.tree.entries) == 0 {
+		emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+			Severity: plan.SeverityWarning, Pos: spec.Pos,
+			Message: fmt.Sprintf("no file matches the inputs of the image of %s, which is not built again when a file changes", spec.ID),
+			Hint:    "correct inputs=, whose patterns are relative to the source, " + spec.Source.Path,
+		}})
+	}
 	if !spec.UsesBuildKit() {
 		return b.byProgram(ctx, spec, src, ref, emit)
 	}

@@ -408,6 +408,26 @@ func TestCommandProgram(t *testing.T) {
 	}
 }
 
+// TestCommandInputs tests the warning about inputs= that match no file.
+func TestCommandInputs(t *testing.T) {
+	dir, host := workspace(t, files{"web/main.txt": "main"}), images(t)
+	for pattern, want := range map[string]string{
+		"main.*": "",
+		"src/**": "no file matches the inputs of the image of web, which is not built again when a file changes",
+	} {
+		s, got := writes("layout"), ""
+		s.Command.Inputs = []string{pattern}
+		_, err := commandBuilder(t, dir).Build(t.Context(), s, host+"/web:1", func(e runtime.Body) {
+			if w, ok := e.(runtime.Warned); ok {
+				got += w.Diagnostic.Message
+			}
+		})
+		if err != nil || got != want {
+			t.Errorf("Build with %s = %v, with the warning %q", pattern, err, got)
+		}
+	}
+}
+
 // TestCommandChanged tests a command that changes what its image depends on.
 func TestCommandChanged(t *testing.T) {
 	dir, host := workspace(t, files{"web/main.txt": "main", "web/other.txt": ""}), images(t)

@@ -159,6 +159,10 @@ func TestDockerEngine(t *testing.T) {
 			if got := lines(t, args); got != test.args {
 				t.Errorf("docker was called with %q, want %q", got, test.args)
 			}
+			// It does not say its version, and old ones fail if they are asked.
+			if bases := b.Bases(host + "/web:1"); bases != nil {
+				t.Errorf("Bases = %v, although the engine must not be asked for its sources", bases)
+			}
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			// One session sends the context, and one has the secrets.

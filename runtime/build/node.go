@@ -149,6 +149,11 @@ const (
 	minorSources = 27
 )
 
+// reports reports whether the builder asks for each source of a build whether it may be used,
+// and takes another one as the answer. A Docker engine does not say which version of BuildKit
+// it has, and old ones fail for that answer.
+func (n *node) reports() bool { return engineOf(n.addr) == nil && n.has(minorSources) }
+
 // has reports whether the builder has at least a minor version of BuildKit.
 func (n *node) has(minor int) bool {
 	n.mu.Lock()

@@ -52,7 +52,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 		return "", err
 	}
 	from := &sources{tags: &b.tags}
-	if n.has(minorSources) {
+	if n.reports() {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}
 	ctx, stop := j.src.tree.untilChanged(ctx, j.spec)

@@ -83,7 +83,7 @@ type Options struct {
 	// Executable is a program that runs [Guard] if its arguments are [GuardArgs], such as pipe. It
 	// ends what these programs have started if this process is killed. Default: nothing does.
 	Executable string
-	// Attest has the provenance of images attached to them (I12). Default: it is not.
+	// Attest attaches provenance to images (I12). Default: they have none.
 	Attest Attest
 	// Notice, if set, is called with what was damaged in CacheDir and is created again.
 	Notice func(text string)

@@ -141,7 +141,7 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-// The first minor versions of BuildKit that can do something.
+// The minor versions of BuildKit in which features began.
 const (
 	minorProvenance = 11 // attach the provenance of an image to it
 	// minorSources: ask for each source of a build whether it may be used, and take another one

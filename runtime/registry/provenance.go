@@ -17,13 +17,13 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The provenance of an image that is built is in an index beside it, at its tag with a suffix:
-// that of the image, or of its platforms, and for each of them a manifest whose subject it is.
-// So the digest of the image does not depend on its provenance, which has times in it.
+// The provenance of an image that is built is in an index beside it, at its tag with a suffix.
+// The index has the image of each platform, and a manifest with the provenance whose subject is
+// that image. So the digest of the image does not depend on its provenance, which has times in it.
 const provenanceSuffix = ".provenance"
 
-// attestationType is an annotation of an entry of an index, which says that the entry is no
-// image for a platform, and attestation its value.
+// attestationType is an annotation of an entry of an index. With the value attestation, the
+// entry is not an image for a platform.
 const (
 	attestationType = "vnd.docker.reference.type"
 	attestation     = "attestation-manifest"
@@ -60,8 +60,8 @@ func (r *Registry) Publish(ctx context.Context, beside, ref string) (plan.Digest
 	return plan.Digest(image.desc.Digest.String()), nil
 }
 
-// isUnpublished reports whether a tag, of a repository with all these tags, is that of
-// provenance whose image has no tag, because a process has died in between.
+// isUnpublished reports whether a tag is that of provenance whose image has no tag in all, the
+// tags of the repository, because a process died before Publish.
 func isUnpublished(tag string, all []string) bool {
 	of, ok := strings.CutSuffix(tag, provenanceSuffix)
 	return ok && !slices.Contains(all, of) && !slices.Contains(all, of+removingSuffix)
@@ -123,7 +123,7 @@ func (r *Registry) readManifest(ctx context.Context, ref name.Reference) (m mani
 }
 
 // removeProvenance removes the provenance of an image at a tag, before the image: what is left
-// of it would keep the blobs of the image. That of a build meanwhile stays.
+// of it would keep the blobs of the image. The provenance of a concurrent build stays.
 func (p *pruning) removeProvenance(ctx context.Context, k *Kept, tag name.Tag) error {
 	root, err := p.readManifest(ctx, tag)
 	if isNotFound(err) {

@@ -194,9 +194,9 @@ func (r *programs) once(ctx context.Context, p process, id digest.Digest) error 
 		}
 	})
 	defer stopped()
-	told := make(chan struct{})
+	reported := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(reported)
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := out.Read(buf)
@@ -210,10 +210,10 @@ func (r *programs) once(ctx context.Context, p process, id digest.Digest) error 
 	close(ended)
 	together.kill() // what it has left behind, which may hold its output open
 	select {
-	case <-told:
+	case <-reported:
 	case <-time.After(grace): // a process that has left the group holds it open
 		out.Close()
-		<-told
+		<-reported
 	}
 	return err
 }

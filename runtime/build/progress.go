@@ -36,7 +36,7 @@ type step struct {
 	buf      []byte // of a line without its end
 	tail     []string
 	bytes    map[string]transferred
-	told     time.Time // when bytes were last reported
+	reported time.Time // when bytes were last reported
 	failed   string
 	held     *runtime.BuildStep // an end that is not reported yet
 	since    time.Time          // of held
@@ -135,10 +135,10 @@ func (p *progress) status(st *client.VertexStatus) {
 	}
 	s := p.step(st.Vertex)
 	s.bytes[st.ID] = transferred{st.Current, st.Total}
-	if s.done || s.name == "" || time.Since(s.told) < byteEvery {
+	if s.done || s.name == "" || time.Since(s.reported) < byteEvery {
 		return
 	}
-	s.told = time.Now()
+	s.reported = time.Now()
 	e := runtime.BuildStep{ID: s.id, Name: s.name}
 	for _, b := range s.bytes {
 		e.Bytes, e.Of = e.Bytes+b.current, e.Of+b.total

@@ -68,13 +68,13 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 
 	p := newProgress(emit, hider(j.secrets, j.ref, j.spec.ID, j.spec.Source.Git, j.spec.Source.Path, j.spec.Context, j.spec.Dockerfile, j.spec.Target))
 	status := make(chan *client.SolveStatus)
-	told := make(chan struct{})
+	reported := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(reported)
 		p.follow(status)
 	}()
 	resp, err := c.Solve(quiet(ctx), nil, opt, status)
-	<-told
+	<-reported
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)

@@ -225,6 +225,9 @@ func (s submodule) fetch(ctx context.Context, o Options, repository string) (poi
 		}
 		return &SubmoduleError{Name: s.name, Path: s.path, URL: redact.URLs(s.url), Err: err}
 	}
+	if s.url == "" {
+		return nil, fail(errors.New("it has no URL in .gitmodules"))
+	}
 	if Local(s.url) && !Local(repository) {
 		return nil, fail(errors.New("its URL in .gitmodules is a directory of the machine that fetches it, which only a repository of this machine can name"))
 	}

@@ -229,6 +229,11 @@ func TestSubmoduleErrors(t *testing.T) {
 			git.SubmoduleError{Path: "libs/money"},
 			"submodule libs/money: there is no entry for it in .gitmodules", true,
 		},
+		"its URL is empty": {
+			sub{name: "money", path: "money", url: `""`, commit: good},
+			git.SubmoduleError{Name: "money", Path: "money"},
+			"submodule money: it has no URL in .gitmodules", true,
+		},
 		"nested": {
 			sub{name: "nested", path: "a/nested", url: s.url + "/nested.git", commit: inNested},
 			git.SubmoduleError{Name: "inner", Path: "a/nested/in/ner", URL: s.url + "/moved.git"},

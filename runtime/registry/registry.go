@@ -108,6 +108,9 @@ func New(o Options) (*Registry, error) {
 	if !strings.ContainsAny(r.prefix, ".:/") && r.prefix != "localhost" {
 		return nil, fmt.Errorf("registry %q: not the name of a host", o.Prefix)
 	}
+	if strings.Contains(r.prefix, "//") {
+		return nil, fmt.Errorf("registry %q: a part of its path is empty", o.Prefix)
+	}
 	ref, err := r.parse(r.prefix + "/any:tag")
 	if err != nil {
 		return nil, fmt.Errorf("registry %q: %w", redact.URLs(o.Prefix), err)

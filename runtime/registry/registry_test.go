@@ -250,6 +250,7 @@ func TestPrefix(t *testing.T) {
 		{"me:hunter2@ghcr.io/acme", `registry "REDACTED@ghcr.io/acme": it has a user or a password in it: remove it, and log in: docker login HOST`},
 		{"", `registry "": not the name of a host`},
 		{"shop", `registry "shop": not the name of a host`},
+		{"localhost:5000//shop", `registry "localhost:5000//shop": a part of its path is empty`},
 		{"ghcr.io/Acme", `registry "ghcr.io/Acme": "ghcr.io/Acme/any:tag" is not an image reference: write one such as ghcr.io/acme/web:1.2, in lower-case letters and without https://`},
 	} {
 		if _, err := New(Options{Prefix: row.prefix}); err == nil || err.Error() != row.want {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os/exec"
 	"strings"
 
 	_ "github.com/moby/buildkit/client/connhelper/dockercontainer" // makes docker-container:// known
@@ -11,17 +12,33 @@ import (
 	"github.com/moby/buildkit/client/connhelper/ssh"
 
 	"github.com/pipelinefile/pipe/internal/redact"
+	"github.com/pipelinefile/pipe/runtime"
 )
 
-// schemes are those of addresses, with an example of each.
-var schemes = []struct{ name, example string }{
-	{"unix", "unix:///run/buildkit/buildkitd.sock"},
-	{"tcp", "tcp://host:1234"},
-	{"ssh", "ssh://user@host"},
-	{"docker-container", "docker-container://name"},
-	{"kube-pod", "kube-pod://name"},
-	{"docker", "docker://context"},
-	{"npipe", ""},
+// schemes are those of addresses, with an example of each, and the program that connects to it.
+var schemes = []struct{ name, example, program string }{
+	{"unix", "unix:///run/buildkit/buildkitd.sock", ""},
+	{"tcp", "tcp://host:1234", ""},
+	{"ssh", "ssh://user@host", "ssh"},
+	{"docker-container", "docker-container://name", "docker"},
+	{"kube-pod", "kube-pod://name", "kubectl"},
+	{"docker", "docker://context", "docker"},
+	{"npipe", "", ""},
+}
+
+// hasProgram returns an error if the program that connects to an address is not installed.
+func hasProgram(addr string) error {
+	scheme, _, _ := strings.Cut(addr, "://")
+	for _, s := range schemes {
+		if s.name != scheme || s.program == "" {
+			continue
+		}
+		if _, err := exec.LookPath(s.program); err != nil {
+			return runtime.Advise(fmt.Errorf("the program %s connects to it: %w", s.program, err),
+				runtime.Advice{Do: "install " + s.program + ", or use another builder", Options: []string{"BuildKit"}})
+		}
+	}
+	return nil
 }
 
 // CheckAddress returns an error if an address of a builder is invalid.

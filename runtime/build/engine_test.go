@@ -216,8 +216,8 @@ func TestDockerEngineUnfit(t *testing.T) {
 			`BuildKit at docker://desk cannot be reached: context "desk": context not found: check that it is running, and its address`,
 			"start it, or use another builder"},
 		{"no docker", func(t *testing.T) { t.Setenv("PATH", t.TempDir()) },
-			`BuildKit at docker://desk cannot be reached: exec: "docker": executable file not found in $PATH: check that it is running, and its address`,
-			"start it, or use another builder"},
+			`BuildKit at docker://desk: the program docker connects to it: exec: "docker": executable file not found in $PATH`,
+			"install docker, or use another builder"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.start(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (e *UnreachableError) Error() string {
 	if e.Addr == "" {
 		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
 	}
-	if errors.Is(e.Err, errCannotPush) {
+	if errors.Is(e.Err, errCannotPush) || errors.Is(e.Err, exec.ErrNotFound) {
 		return fmt.Sprintf("BuildKit at %s: %v", e.Addr, e.Err)
 	}
 	if e.Lost {
@@ -118,7 +119,9 @@ func (n *node) reach(ctx context.Context) (*client.Client, error) {
 	var err error
 	var version string
 	if c == nil || addr != at {
-		c, err = n.dial(ctx, addr)
+		if err = hasProgram(addr); err == nil {
+			c, err = n.dial(ctx, addr)
+		}
 	}
 	if err == nil {
 		version, err = answer(ctx, c, c == before)

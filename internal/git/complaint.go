@@ -27,6 +27,8 @@ func Complaint(stderr string, err error) string {
 		switch {
 		case ok:
 			lines = append(lines, rest)
+		case line != "" && len(lines) > 0 && strings.HasSuffix(lines[len(lines)-1], ":"): // the message goes on
+			lines[len(lines)-1] += " " + line
 		case lfs == "" && strings.HasPrefix(line, "Error "):
 			lfs = line
 		}

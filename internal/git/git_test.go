@@ -123,6 +123,7 @@ func TestComplaint(t *testing.T) {
 		{"not text", "\xff\n", "exit status 128"},
 		{"one", "fatal: not a git repository\n", "not a git repository"},
 		{"several", "Cloning\nfatal: one\nwarning: x\nfatal: two\n", "one; two"},
+		{"two lines", "fatal: unable to connect to host:\nhost[0: 192.0.2.1]: errno=Connection refused\n\n", "unable to connect to host: host[0: 192.0.2.1]: errno=Connection refused"},
 		{"other", "error: pathspec 'x'\n", "error: pathspec 'x'"},
 		{"ssh", "no way there\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n", "no way there"},
 		{"no ssh", "fatal: 'x' does not appear to be a git repository\nfatal: Could not read from remote repository.\n", "'x' does not appear to be a git repository; Could not read from remote repository."},

@@ -118,7 +118,7 @@ func TestSkipGone(t *testing.T) {
 	}
 }
 
-// TestMove: an environment can override where a service stands (S6).
+// TestMove: an environment can override the stage of a service (S6).
 func TestMove(t *testing.T) {
 	w := runtimetest.NewWorld()
 	rt, ctx := w.Runtime(), t.Context()
@@ -131,7 +131,7 @@ func TestMove(t *testing.T) {
 	effective, err := env.Effective()
 	must(t, err)
 	if s := effective.Service("one"); s.Stage != "3" || s.Placed.By != plan.ByOverride {
-		t.Errorf("moved, it stands in %s by %s", s.Stage, s.Placed.By)
+		t.Errorf("moved, it is in %s by %s", s.Stage, s.Placed.By)
 	}
 	var order []string
 	for _, s := range effective.Services {

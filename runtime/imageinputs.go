@@ -29,7 +29,7 @@ type ImageInputs struct {
 	// Files are the files of the context, directories and links, by path, with their modes. Nil
 	// if there are more than MaxInputFiles, or none.
 	Files map[string]string `json:"files,omitempty"`
-	// Count is the number of files, and Content stands for all of them.
+	// Count is the number of files, and Content represents all of them.
 	Count   int    `json:"count,omitempty"`
 	Content string `json:"content,omitempty"`
 }

@@ -271,7 +271,7 @@ func TestPanickingDriver(t *testing.T) {
 	}
 }
 
-// TestSlowLook: a run that takes long to find out what there is to do says what
+// TestSlowLook: a run that takes long to find out what to do says what
 // it waits for.
 func TestSlowLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestSlowLook(t *testing.T) {
 }
 
 // TestDeletedBeforeLock: what a run has read before it had the lease does not
-// count: an environment that was deleted meanwhile is made anew.
+// count: an environment that was deleted meanwhile is made again.
 func TestDeletedBeforeLock(t *testing.T) {
 	w := runtimetest.NewWorld()
 	p := oneSlow()

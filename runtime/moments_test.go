@@ -83,7 +83,7 @@ func TestMoments(t *testing.T) {
 	act(runtime.Start, nil, "")
 	act(runtime.Delete, nil, "deploy on-delete, delete on-delete, delete on-deploy, delete on-stop, delete api, delete db, remove shop-staging")
 	if w.Count("Builder.Build") != builds {
-		t.Errorf("%d images were built anew", w.Count("Builder.Build")-builds)
+		t.Errorf("%d images were built again", w.Count("Builder.Build")-builds)
 	}
 	if _, err := w.Store.Environment(t.Context(), staging); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("the environment is still there: %v", err)

@@ -20,7 +20,7 @@ const value = "s3cr3t-value"
 
 func hide(text string) string { return strings.ReplaceAll(text, value, "REDACTED") }
 
-// names are the strings of events that are names, of which nothing is cut. Every
+// names are the strings of events that are names, which are never cut. Every
 // other string quotes a program or a server, and must be redacted: whoever adds
 // one decides which it is.
 var names = []string{
@@ -147,7 +147,7 @@ func (d leaky) Act(_ context.Context, _ runtime.Action, r runtime.Release, emit 
 	})
 }
 
-// A leakySecrets waits for a Secret of which the cluster says a value.
+// A leakySecrets waits for a Secret whose value the cluster says.
 type leakySecrets struct{ runtime.Deployer }
 
 func (leakySecrets) missing() []runtime.MissingSecret {

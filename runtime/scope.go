@@ -44,7 +44,7 @@ type service struct {
 	err         error           // why it is known to fail
 	adoptions   []Adoption      // in a preview: what its deploy would take over
 	idle        bool            // a teardown of services that are stopped or deleted already
-	leftAlone   *LeftAlone      // what another run has done to it, because of which it is left as it is
+	leftAlone   *LeftAlone      // what another run has done to it, so that it is left as it is
 	overtaken   bool            // another run of the session acted on it after look: its deployed release is not known
 }
 

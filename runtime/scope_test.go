@@ -232,7 +232,7 @@ func TestEnvironmentOfPlan(t *testing.T) {
 }
 
 // TestDeleteRemoves: an environment that was deleted whole is not an environment any
-// more; one of which services were deleted is.
+// more; one with deleted services is.
 func TestDeleteRemoves(t *testing.T) {
 	w := runtimetest.NewWorld()
 	p := skipping()

@@ -52,7 +52,7 @@ func (a *app) command() *cobra.Command {
 		Long: `pipe-cluster runs a Kubernetes on this machine, in background processes of this program.
 
 With --node real (Linux, as root) pods run: containerd and runc run them, the kubelet and kube-proxy are in this program.
-With --node simulated nothing runs: pods only go Ready, at once and whatever their image. That needs no rights and little
+With --node simulated nothing runs: pods only become ready, immediately and whatever their image. That needs no rights and little
 memory, and is good for trying out releases, not for trying out software.
 
 Everything that a cluster keeps is in one folder: --dir, else $PIPE_HOME/cluster, else pipe/cluster in $XDG_STATE_HOME or

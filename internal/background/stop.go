@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A State says where a process stands.
+// A State says what a process is doing.
 type State string
 
 // Where a process can stand.

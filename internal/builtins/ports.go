@@ -85,7 +85,7 @@ var portFunc = declare("port", "port", "Describes a port that a service listens 
 		return &Port{plan: p}, nil
 	})
 
-// tcpPort returns the port that its number alone stands for.
+// tcpPort returns the port that a number alone represents.
 func tcpPort(number int) plan.Port {
 	return plan.Port{Number: number, Name: portName(number), Protocol: "TCP"}
 }

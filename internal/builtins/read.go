@@ -243,8 +243,8 @@ func dataOfDict(v starlark.Value, leaf func(starlark.Value) any) (map[string]any
 	return m, nil
 }
 
-// toDataWith is toData for values for which leaf, if it is not nil, may return what stands
-// for them.
+// toDataWith is toData for values for which leaf, if it is not nil, may return another
+// value.
 func toDataWith(v starlark.Value, depth int, leaf func(starlark.Value) any) (any, *explain.Error) {
 	if depth > maxNesting {
 		return nil, explain.Errorf("is nested deeper than %d", maxNesting)

@@ -35,6 +35,6 @@ func TestYAMLJSON(t *testing.T) {
 		}
 	}
 	if _, err := yamlJSON([]byte("a: 1\na: 2\n"), true); err == nil {
-		t.Error("strict: a key that is given twice is no error")
+		t.Error("strict: a key that is given twice is not an error")
 	}
 }

@@ -184,7 +184,7 @@ func (*classic) ListWorkers(context.Context, *controlapi.ListWorkersRequest) (*c
 	}}}, nil
 }
 
-// TestDockerEngineUnfit tests what is no usable Docker engine.
+// TestDockerEngineUnfit tests Docker engines that cannot be used.
 func TestDockerEngineUnfit(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", old)

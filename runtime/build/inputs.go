@@ -68,7 +68,7 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 	return src.identity, in, nil
 }
 
-// represented returns what stands for an entry in ImageInputs.
+// represented returns what represents an entry in ImageInputs.
 func (e *entry) represented() string {
 	switch {
 	case e.mode&fs.ModeSymlink != 0:

@@ -76,7 +76,7 @@ func (o *operation) awaitKinds(ctx context.Context, list kube.ResourceList) erro
 	defer stop()
 	for _, info := range list {
 		deleted := false
-		var kind schema.GroupKind // of which a version is served
+		var kind schema.GroupKind // a version of it is served
 		err := o.objects.until(ctx, info, func(u *unstructured.Unstructured) bool {
 			if deleted = isGone(info, u); deleted {
 				return true

@@ -25,7 +25,7 @@
 //   - An operation is one action on one release; a revision is one version of a release that
 //     Helm has recorded; a target is a workload that must become ready.
 //   - The owner of a release, a namespace or an object is an environment (E6). Mark: what Helm
-//     sets on an object to say of which release it is.
+//     sets on an object to name its release.
 //   - Adopt: make an existing object or release, which has no owner, part of a release (E8).
 //     Foreign: of somebody else, and neither written nor deleted. A conflict is a foreign
 //     object with the name of one that a release would write.

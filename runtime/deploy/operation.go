@@ -205,7 +205,7 @@ func (o *operation) labels() (map[string]string, error) {
 func (o *operation) setLabels(labels map[string]any) error {
 	secret := secretName(o.rel.Name, o.rel.Version)
 	if err := o.records.secrets.label(secret, labels); err != nil {
-		return fmt.Errorf("note in Secret %s how revision %d stands: %w", secret, o.rel.Version, err)
+		return fmt.Errorf("note in Secret %s the progress of revision %d: %w", secret, o.rel.Version, err)
 	}
 	return nil
 }

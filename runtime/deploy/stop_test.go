@@ -103,7 +103,7 @@ spec:
 	b.deploy(s)
 	scale(3)
 	if d := b.deployed("web"); !d.Ready || d.Revision != 2 {
-		t.Errorf("deployed anew, %+v is deployed", d)
+		t.Errorf("deployed again, %+v is deployed", d)
 	}
 	if err := b.Act(t.Context(), runtime.Stop, releaseIn(b.namespace, plan.Service{Name: "none"}), discard); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("Stop of what is not there = %v", err)

@@ -39,8 +39,8 @@ func claimsOf(p *corev1.Pod) []string {
 	return names
 }
 
-// unbound returns the unbound claims of a pod without a node. final explains a
-// deleted claim, because of which the pod can never be scheduled.
+// unbound returns the unbound claims of a pod without a node. final means that
+// a claim was deleted, so that the pod can never be scheduled.
 func (w *wait) unbound(v *observe.Cache, p *corev1.Pod) (open []runtime.UnboundClaim, final bool) {
 	names := claimsOf(p)
 	if len(names) == 0 {

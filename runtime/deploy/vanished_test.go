@@ -96,7 +96,7 @@ func TestVanished(t *testing.T) {
 			put(t, v, going(ofJob("one", corev1.PodSucceeded, -time.Second)))
 			drop(t, v, job())
 		}, ""},
-		{"a job of two, of which one has succeeded", aJob, func(t *testing.T, v *observe.Cache) {
+		{"a job of two pods, one of which has succeeded", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, two())
 		}, "job api: " + deleted + ", when 1 of 2 had succeeded"},
@@ -106,7 +106,7 @@ func TestVanished(t *testing.T) {
 			drop(t, v, two())
 		}, ""},
 		{"a job that waits for its pods to go", aJob, func(t *testing.T, v *observe.Cache) { put(t, v, going(job())) }, "job api: " + deleted},
-		{"a job of which the watch lost the end", aJob, func(t *testing.T, v *observe.Cache) {
+		{"a job whose end the watch lost", aJob, func(t *testing.T, v *observe.Cache) {
 			j := job()
 			if err := v.Index("Job").Delete(j); err != nil {
 				t.Error(err)

@@ -35,7 +35,7 @@ type Images struct {
 
 // A consumer is a cluster that is asked which images it needs.
 type consumer struct {
-	ids   []string // by any of which it may have joined
+	ids   []string // it may have joined by any of them
 	store *store.Store
 	shown *inspect.Inspector
 }

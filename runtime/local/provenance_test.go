@@ -131,7 +131,7 @@ func TestProvenance(t *testing.T) {
 				for _, d := range m.Layers {
 					text := layerText(t, image, d.Digest)
 					if !strings.Contains(text, "slsa.dev/provenance") {
-						t.Errorf("it is no provenance: %s", text)
+						t.Errorf("it is not a provenance: %s", text)
 					}
 					for _, value := range []string{"value-of-an-argument", "value-of-a-label", "value-of-a-secret", dir} {
 						if strings.Contains(text, value) {

@@ -43,7 +43,7 @@ func (p pushed) note(ref string, digest plan.Digest) error {
 	return atomicfile.Write(p.path(ref), []byte(string(digest)+"\n"), 0o600)
 }
 
-// A trusted registry is the embedded one, of which an image that pipe did not push
+// A trusted registry is the embedded one, in which an image that pipe did not push
 // under the tag of an identity counts as not there, so that it is built again. What
 // an older pipe has pushed is noted when it is seen first, and so is an image whose
 // note is damaged.

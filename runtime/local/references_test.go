@@ -157,7 +157,7 @@ func TestEncryptedFiles(t *testing.T) {
 			s := source(t, tt.file, tt.text)
 			opts.Secrets, opts.Hide = Secrets{s}, []plan.SecretRef{{Name: "other"}}
 			if err := opts.FetchSecrets(t.Context()); err != nil || requests(t, dir)[0] != "" {
-				t.Fatalf("a file of which nothing is needed: %v, requests %q", err, requests(t, dir))
+				t.Fatalf("a file without anything that is needed: %v, requests %q", err, requests(t, dir))
 			}
 			opts.Hide = []plan.SecretRef{{Name: "mail", Key: "user"}}
 			if err := opts.FetchSecrets(t.Context()); err != nil {

@@ -209,7 +209,7 @@ func TestCredentialsThatRunOut(t *testing.T) {
 	}
 	logIn(t, addr, "pipe:hunter2")
 	if _, err := r.Resolve(t.Context(), ref); err == nil {
-		t.Error("credentials that were just refused were asked for again at once")
+		t.Error("credentials that were just refused were asked for again immediately")
 	}
 	r.mu.Lock()
 	r.session.began = time.Now().Add(-time.Minute)

@@ -206,7 +206,7 @@ func blobURL(repo name.Repository, digest string) string {
 // A contentError says that a registry serves something else than what the digest says.
 type contentError struct {
 	ref   name.Digest
-	mixed bool // it is of several answers, one of which may have been something else
+	mixed bool // it is from several answers, and one may have been something else
 }
 
 // isMixed reports whether content may be right when it is read again.

@@ -64,7 +64,7 @@ func many(tb testing.TB, r *Registry) (*runtime.Runtime, *plan.Plan) {
 	return rt, p
 }
 
-// look looks for the images of p, all of which are there.
+// look looks for the images of p, which all exist.
 func look(tb testing.TB, rt *runtime.Runtime, p *plan.Plan) {
 	tb.Helper()
 	steps, err := rt.Preview(tb.Context(), runtime.Request{Action: runtime.Deploy, Environment: runtime.KeyOf(p), Plan: p})

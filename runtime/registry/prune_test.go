@@ -156,7 +156,7 @@ func TestPrune(t *testing.T) {
 		push(t, deeper+noteSuffix, annotated(map[string]string{noteAt: "2020-01-01T00:00:00Z"}))
 		keep(deeper)
 
-		// An index that is not needed, of which one image is a part of a needed one.
+		// An index that is not needed, with an image that is a part of a needed one.
 		common := image(t)
 		going := mutate.AppendManifests(index(t), mutate.IndexAddendum{Add: common})
 		staying := mutate.AppendManifests(index(t), mutate.IndexAddendum{Add: common})

@@ -29,10 +29,10 @@ func (e *stallError) Error() string {
 // Timeout makes it one of the errors after which a request is sent again.
 func (e *stallError) Timeout() bool { return true }
 
-// Temporary implements net.Error, of which it is deprecated.
+// Temporary implements the deprecated method of net.Error.
 func (e *stallError) Temporary() bool { return true }
 
-// A watchdog cancels a request of which nothing is sent and for which nothing is received.
+// A watchdog cancels a request when nothing is sent and nothing is received.
 type watchdog struct {
 	wait    time.Duration
 	timer   *time.Timer

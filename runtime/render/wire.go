@@ -115,7 +115,7 @@ func (j Job) request(o Options) request {
 // A null represents a nil within a map or a list, which gob does not support.
 type null struct{}
 
-// register registers the types of which values and Kubernetes objects consist with gob,
+// register registers the types that values and Kubernetes objects consist of with gob,
 // in addition to the basic ones.
 var register = sync.OnceFunc(func() {
 	gob.Register(null{})

@@ -111,7 +111,7 @@ func testDeployerRemove(t *testing.T, dt DeployerTest) {
 		}
 		for range 2 {
 			if n := dt.remove(t, key, false); n != 0 {
-				t.Errorf("Remove of an environment of which nothing is left warned %d times", n)
+				t.Errorf("Remove of an environment without anything left warned %d times", n)
 			}
 		}
 		// The namespace is deleted: no deploy is possible before it is recreated.
@@ -245,7 +245,7 @@ func testDeployerFurther(t *testing.T, dt DeployerTest) {
 	}
 	for range 2 {
 		if n := remove(); n != 0 {
-			t.Errorf("Remove of an environment of which nothing is left warned %d times", n)
+			t.Errorf("Remove of an environment without anything left warned %d times", n)
 		}
 	}
 	if err := dt.Deployer.Act(t.Context(), runtime.Deploy, r, discard); err == nil {

@@ -374,7 +374,7 @@ func TestNoRights(t *testing.T) {
 	}
 }
 
-// TestTerminating: a namespace that is on its way out is waited for, and made anew.
+// TestTerminating: a namespace that is on its way out is waited for, and made again.
 func TestTerminating(t *testing.T) {
 	t.Parallel()
 	key, ctx := fresh(t), t.Context()

@@ -33,7 +33,7 @@ func TestHoldLease(t *testing.T) {
 }
 
 // TestKilledHolder: the lease of a process that was killed on this machine is
-// taken over at once, and not when it expires; that of one that lives is not.
+// taken over immediately, and not when it expires; that of one that lives is not.
 func TestKilledHolder(t *testing.T) {
 	t.Parallel()
 	if goruntime.GOOS != "linux" {
@@ -102,7 +102,7 @@ func TestOtherMachine(t *testing.T) {
 		t.Fatalf("%q: %v", this, err)
 	}
 	for process, dead := range map[string]bool{
-		fmt.Sprintf("%s %s %d %s", boot, namespace, pid, start+"0"):  true, // the same ID, given anew
+		fmt.Sprintf("%s %s %d %s", boot, namespace, pid, start+"0"):  true, // the same ID, given again
 		fmt.Sprintf("%s %s %d %s", boot, namespace, 1<<30, start):    true,
 		fmt.Sprintf("%s %s %d %s", "another", namespace, 1<<30, "1"): false,
 		fmt.Sprintf("%s %s %d %s", boot, "pid:[7]", 1<<30, "1"):      false,

@@ -24,7 +24,7 @@ const leaseDuration = 8 * time.Second
 // slow is how much longer than it should anything may take on a busy machine.
 const slow = time.Minute
 
-// TestMain lets more tests run at once than there are processors: most of them
+// TestMain lets more tests run concurrently than there are processors: most of them
 // wait for leases to expire.
 func TestMain(m *testing.M) {
 	flag.Parse()

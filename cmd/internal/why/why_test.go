@@ -66,7 +66,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// TestReachEnds: an interrupt is no value that does not evaluate.
+// TestReachEnds: an interrupt is not reported as a value that does not evaluate.
 func TestReachEnds(t *testing.T) {
 	p := shop(map[string]string{"size": "9", "mode": "a", "odd": "false"})
 	ctx, cancel := context.WithCancelCause(t.Context())

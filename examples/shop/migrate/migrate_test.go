@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Two deploys at once: one does the work, the other waits and finds it done.
+// Two concurrent deploys: one does the work, the other waits and finds it done.
 func TestRunTwiceAtOnce(t *testing.T) {
 	url := postgres(t)
 	done := make(chan error)

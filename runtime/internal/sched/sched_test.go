@@ -83,7 +83,7 @@ func TestRun(t *testing.T) {
 		{"build ahead", true, false, "", 9 * time.Second, 84},
 		{"a build fails", false, false, "b0.0", time.Second, 6},
 		{"a deploy fails", false, false, "d0.19", 6 * time.Second, 20 + 1 + 19},
-		// With the barrier after the builds of the second stage, all of which have "ended".
+		// With the barrier after the builds of the second stage, which all have "ended".
 		{"a build fails and it keeps going", false, true, "b0.0", 6 * time.Second, 19 + 19 + 2},
 		{"a deploy fails and it keeps going", false, true, "d0.0", 6 * time.Second, 20 + 19 + 2},
 		// Nothing is built ahead for a stage that cannot come any more.

@@ -139,6 +139,15 @@ type manifest struct {
 	tags    []string // to write it under; if empty, it is written by digest
 }
 
+// manifest reads the manifest at a reference.
+func (r *Registry) manifest(ctx context.Context, ref name.Reference, emit runtime.Emit) (manifest, error) {
+	found, err := r.get(ctx, ref, emit)
+	if err != nil {
+		return manifest{}, err
+	}
+	return manifest{ref: ref, desc: found.Descriptor, raw: found.Manifest}, nil
+}
+
 // RawManifest implements [remote.Taggable].
 func (m manifest) RawManifest() ([]byte, error) { return m.raw, nil }
 
@@ -330,14 +339,7 @@ func (r *reading) visit(ctx context.Context, digest v1.Hash) error {
 // get reads one manifest upstream.
 func (c *copier) get(ctx context.Context, digest v1.Hash) (manifest, error) {
 	ref := c.from.Digest(digest.String())
-	var m manifest
-	err := c.registry.try(ctx, c.emit, "read "+show(ref), func(ctx context.Context, s *session) error {
-		desc, err := s.puller.Get(ctx, ref)
-		if err == nil {
-			m = manifest{ref: ref, desc: desc.Descriptor, raw: desc.Manifest}
-		}
-		return err
-	})
+	m, err := c.registry.manifest(ctx, ref, c.emit)
 	if err != nil {
 		return manifest{}, &upstreamError{ref: ref, err: err}
 	}

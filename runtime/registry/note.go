@@ -193,12 +193,8 @@ func annotated(annotations map[string]string) v1.Image {
 // may be damaged, which the embedded registry detects when the image is complete.
 func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
 	for again := false; ; again = true {
-		err := r.try(ctx, discard, "write "+show(tag), func(ctx context.Context, _ *session) error {
-			pusher, err := remote.NewPusher(r.options()...)
-			if err != nil {
-				return err
-			}
-			return pusher.Push(ctx, tag, annotated(annotations))
+		err := r.write(ctx, "write "+show(tag), discard, func(ctx context.Context, p *remote.Pusher) error {
+			return p.Push(ctx, tag, annotated(annotations))
 		})
 		if err == nil {
 			_, err = r.head(ctx, tag, discard)
@@ -211,27 +207,23 @@ func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations
 
 // readAnnotated returns the annotations of what is at a tag, or nil if nothing is.
 func (r *Registry) readAnnotated(ctx context.Context, tag name.Tag) (annotations map[string]string, err error) {
-	err = r.try(ctx, discard, "read "+show(tag), func(ctx context.Context, s *session) error {
-		desc, err := s.puller.Get(ctx, tag)
-		if isNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var m struct {
-			Annotations map[string]string `json:"annotations"`
-		}
-		if err := json.Unmarshal(desc.Manifest, &m); err != nil {
-			return fmt.Errorf("%s is not a note of pipe", show(tag))
-		}
-		annotations = m.Annotations
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		return nil
-	})
-	return annotations, err
+	found, err := r.manifest(ctx, tag, discard)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(found.raw, &m); err != nil {
+		return nil, fmt.Errorf("%s is not a note of pipe", show(tag))
+	}
+	if m.Annotations == nil {
+		return map[string]string{}, nil
+	}
+	return m.Annotations, nil
 }
 
 // A Cluster is a cluster whose environments use images of a registry.

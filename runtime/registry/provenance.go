@@ -46,13 +46,7 @@ func (r *Registry) Publish(ctx context.Context, beside, ref string) (plan.Digest
 	}
 	image, err := r.withoutProvenance(ctx, from)
 	if err == nil {
-		err = r.try(ctx, discard, "tag "+show(to), func(ctx context.Context, _ *session) error {
-			pusher, err := remote.NewPusher(r.options()...)
-			if err != nil {
-				return err
-			}
-			return pusher.Put(ctx, to, image)
-		})
+		err = r.write(ctx, "tag "+show(to), discard, func(ctx context.Context, p *remote.Pusher) error { return p.Put(ctx, to, image) })
 	}
 	if err != nil {
 		return "", r.explain(ctx, to, err)
@@ -77,7 +71,7 @@ type rawIndex struct {
 
 // withoutProvenance returns the image of an index with provenance.
 func (r *Registry) withoutProvenance(ctx context.Context, from name.Reference) (manifest, error) {
-	root, err := r.readManifest(ctx, from)
+	root, err := r.manifest(ctx, from, discard)
 	if err != nil || !root.desc.MediaType.IsIndex() {
 		return root, err
 	}
@@ -101,7 +95,7 @@ func (r *Registry) withoutProvenance(ctx context.Context, from name.Reference) (
 	case len(images) == 0:
 		return manifest{}, &manifestError{errors.New("it has no image")}
 	case len(images) == 1:
-		return r.readManifest(ctx, from.Context().Digest(images[0].Digest.String()))
+		return r.manifest(ctx, from.Context().Digest(images[0].Digest.String()), discard)
 	}
 	if root.raw, err = json.MarshalIndent(all, "", "  "); err != nil {
 		return manifest{}, err
@@ -110,22 +104,10 @@ func (r *Registry) withoutProvenance(ctx context.Context, from name.Reference) (
 	return root, err
 }
 
-// readManifest reads the manifest at ref.
-func (r *Registry) readManifest(ctx context.Context, ref name.Reference) (m manifest, err error) {
-	err = r.try(ctx, discard, "read "+show(ref), func(ctx context.Context, s *session) error {
-		desc, err := s.puller.Get(ctx, ref)
-		if err == nil {
-			m = manifest{desc: desc.Descriptor, raw: desc.Manifest}
-		}
-		return err
-	})
-	return m, err
-}
-
 // removeProvenance removes the provenance of an image at a tag, before the image: what is left
 // of it would keep the blobs of the image. The provenance of a concurrent build stays.
 func (p *pruning) removeProvenance(ctx context.Context, k *Kept, tag name.Tag) error {
-	root, err := p.readManifest(ctx, tag)
+	root, err := p.manifest(ctx, tag, discard)
 	if isNotFound(err) {
 		return nil
 	}

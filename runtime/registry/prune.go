@@ -457,13 +457,7 @@ type unmodifiedKey struct{}
 
 // untag removes a tag. One that is not there is removed.
 func (r *Registry) untag(ctx context.Context, tag name.Tag) error {
-	err := r.try(ctx, discard, "remove "+show(tag), func(ctx context.Context, _ *session) error {
-		pusher, err := remote.NewPusher(r.options()...)
-		if err != nil {
-			return err
-		}
-		return pusher.Delete(ctx, tag)
-	})
+	err := r.write(ctx, "remove "+show(tag), discard, func(ctx context.Context, p *remote.Pusher) error { return p.Delete(ctx, tag) })
 	if err == nil || isNotFound(err) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -16,11 +17,7 @@ func (r *Registry) Pull(ctx context.Context, ref string) (*remote.Descriptor, er
 	if err != nil {
 		return nil, err
 	}
-	var found *remote.Descriptor
-	err = r.try(ctx, discard, "read "+show(from), func(ctx context.Context, s *session) error {
-		found, err = s.puller.Get(ctx, from)
-		return err
-	})
+	found, err := r.get(ctx, from, discard)
 	if err != nil {
 		return nil, fmt.Errorf("read the image %s: %w", show(from), r.explain(ctx, from, err))
 	}
@@ -39,15 +36,30 @@ func (r *Registry) Push(ctx context.Context, ref string, image remote.Taggable, 
 	if err != nil {
 		return "", fmt.Errorf("push the image to %s: %w", show(to), err)
 	}
-	err = r.try(ctx, emit, "push "+show(to), func(ctx context.Context, _ *session) error {
-		pusher, err := remote.NewPusher(r.options()...)
-		if err != nil {
-			return err
-		}
-		return pusher.Push(ctx, to, image)
-	})
+	err = r.write(ctx, "push "+show(to), emit, func(ctx context.Context, p *remote.Pusher) error { return p.Push(ctx, to, image) })
 	if err != nil {
 		return "", fmt.Errorf("push the image to %s: %w", show(to), r.explain(ctx, to, err))
 	}
 	return plan.DigestOf(raw), nil
+}
+
+// get reads what is at a reference.
+func (r *Registry) get(ctx context.Context, ref name.Reference, emit runtime.Emit) (found *remote.Descriptor, err error) {
+	err = r.try(ctx, emit, "read "+show(ref), func(ctx context.Context, s *session) error {
+		found, err = s.puller.Get(ctx, ref)
+		return err
+	})
+	return found, err
+}
+
+// write calls do with a new pusher: one that has uploaded something does not upload it again. what
+// is being done is for events.
+func (r *Registry) write(ctx context.Context, what string, emit runtime.Emit, do func(context.Context, *remote.Pusher) error) error {
+	return r.try(ctx, emit, what, func(ctx context.Context, _ *session) error {
+		pusher, err := remote.NewPusher(r.options()...)
+		if err != nil {
+			return err
+		}
+		return do(ctx, pusher)
+	})
 }

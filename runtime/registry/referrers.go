@@ -259,21 +259,14 @@ func (c *copier) listUnderTag(ctx context.Context, digest v1.Hash, tags map[stri
 	if tags != nil && !tags[tag.TagStr()] {
 		return nil, nil
 	}
-	var raw []byte
-	err := c.registry.try(ctx, c.emit, "read "+show(tag), func(ctx context.Context, s *session) error {
-		desc, err := s.puller.Get(ctx, tag)
-		if err == nil {
-			raw = desc.Manifest
-		}
-		return err
-	})
+	m, err := c.registry.manifest(ctx, tag, c.emit)
 	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	index, err := v1.ParseIndexManifest(bytes.NewReader(m.raw))
 	if err != nil {
 		return nil, fmt.Errorf("tag %s is not an index: %w", tag.TagStr(), err)
 	}

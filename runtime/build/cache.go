@@ -2,7 +2,6 @@ package build
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/moby/buildkit/client"
@@ -18,10 +17,8 @@ func (b *Builder) cacheRef(j job) string {
 	if b.opts.Cache == "" {
 		return ""
 	}
-	place := strings.Join([]string{
-		j.spec.Source.Git, path.Join(j.spec.Source.Path, j.spec.Context), j.spec.Dockerfile, j.spec.Target,
-		strings.Join(append([]string{j.src.platform}, j.spec.Platforms...), ","),
-	}, "\x00")
+	platforms := strings.Join(append([]string{j.src.platform}, j.spec.Platforms...), ",")
+	place := strings.Join([]string{filesOf(j.spec), j.spec.Target, platforms}, "\x00")
 	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(place))), "sha256:")
 	return strings.TrimSuffix(b.opts.Cache, "/") + ":" + sum[:32]
 }

@@ -57,6 +57,12 @@ func pathOf(env map[string]string) []string {
 	return nil
 }
 
+// baseName returns the name of the base image of a Go program: that which it was given, or the
+// reference of the image of another service.
+func baseName(spec plan.BuildSpec) string {
+	return cmp.Or(spec.ImageArgs[plan.GoBase].Mirror, spec.Bases[plan.GoBase].Ref)
+}
+
 // goBases returns the base image of a Go program, as it was named; nil: its digest is not known.
 func goBases(spec plan.BuildSpec) []runtime.BaseImage {
 	of, ok := spec.Bases[plan.GoBase]
@@ -67,7 +73,7 @@ func goBases(spec plan.BuildSpec) []runtime.BaseImage {
 	if digest == "" { // a tag that could not be looked up
 		return nil
 	}
-	name, tag, pin := plan.CutImage(cmp.Or(spec.ImageArgs[plan.GoBase].Mirror, of.Ref))
+	name, tag, pin := plan.CutImage(baseName(spec))
 	if tag != "" {
 		name += ":" + tag
 	}
@@ -246,10 +252,7 @@ func (r *programs) baseFor(base *remote.Descriptor, p ocispecs.Platform) (v1.Ima
 		image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 		return mutate.ConfigFile(image, &v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, RootFS: v1.RootFS{Type: "layers"}})
 	}
-	shown := r.spec.Bases[plan.GoBase].Ref
-	if from := r.spec.ImageArgs[plan.GoBase]; from.Mirror != "" {
-		shown = from.Mirror
-	}
+	shown := baseName(r.spec)
 	if !base.MediaType.IsIndex() {
 		image, err := base.Image()
 		if err != nil {
@@ -281,7 +284,7 @@ func (r *programs) baseFor(base *remote.Descriptor, p ocispecs.Platform) (v1.Ima
 		if d.Platform == nil || d.Platform.OS == "unknown" || !d.MediaType.IsImage() {
 			continue
 		}
-		of := platforms.Format(platforms.Normalize(ocispecs.Platform{OS: d.Platform.OS, Architecture: d.Platform.Architecture, Variant: d.Platform.Variant}))
+		of := platformName(d.Platform.OS, d.Platform.Architecture, d.Platform.Variant)
 		if of == platforms.Format(p) {
 			return index.Image(d.Digest)
 		}

@@ -12,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/containerd/platforms"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -195,7 +194,7 @@ func platformOf(config []byte) (string, error) {
 	if file.OS == "" || file.Architecture == "" {
 		return "", errors.New("the configuration of the image does not say its platform")
 	}
-	return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: file.OS, Architecture: file.Architecture, Variant: file.Variant})), nil
+	return platformName(file.OS, file.Architecture, file.Variant), nil
 }
 
 // content returns the content of a manifest or a configuration.

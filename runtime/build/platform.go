@@ -22,7 +22,7 @@ import (
 // build.
 func (p *pool) platform(ctx context.Context) (string, error) {
 	if p.nodes[0].addr == "" {
-		return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: "linux", Architecture: goruntime.GOARCH})), nil
+		return platformName("linux", goruntime.GOARCH, ""), nil
 	}
 	for _, n := range p.nodes {
 		if data, err := os.ReadFile(p.platformFile(n)); err == nil {
@@ -86,4 +86,9 @@ func (p *pool) platformFile(n *node) string {
 	}
 	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(n.addr))), "sha256:")
 	return filepath.Join(p.opts.CacheDir, "platform", sum[:16])
+}
+
+// platformName returns the usual name of a platform, such as linux/arm64.
+func platformName(system, architecture, variant string) string {
+	return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: system, Architecture: architecture, Variant: variant}))
 }

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +65,12 @@ func newPool(opts Options) *pool {
 // origin share most of their cache. It is the same on all machines and in all environments.
 func origin(spec plan.BuildSpec, ref string) string {
 	// The registry and its prefix distinguish projects, whose contexts may all be ".".
-	return path.Dir(ref) + "\x00" + spec.Source.Git + "\x00" + path.Join(spec.Source.Path, spec.Context) + "\x00" + spec.Dockerfile
+	return path.Dir(ref) + "\x00" + filesOf(spec)
+}
+
+// filesOf identifies the repository, the context and the Dockerfile of a build.
+func filesOf(spec plan.BuildSpec) string {
+	return strings.Join([]string{spec.Source.Git, path.Join(spec.Source.Path, spec.Context), spec.Dockerfile}, "\x00")
 }
 
 // take returns the node for a build, which the caller gives back. Of the nodes that are not

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/pipelinefile/pipe/internal/mirrors"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -151,7 +151,7 @@ func (b *Builder) export(ref string) map[string]string {
 func (b *Builder) access(ref string) map[string]string {
 	host, _, _ := strings.Cut(ref, "/")
 	switch {
-	case loopback(host):
+	case mirrors.IsLoopback(host):
 		// Compression takes most of the time of many builds, and zstd takes a third of the
 		// time of gzip. Clients that pull from loopback are on this machine and support zstd;
 		// clients of other registries may not.
@@ -160,14 +160,4 @@ func (b *Builder) access(ref string) map[string]string {
 		return map[string]string{"registry.insecure": "true"}
 	}
 	return map[string]string{}
-}
-
-// loopback reports whether BuildKit uses plain HTTP for a registry by default.
-func loopback(hostPort string) bool {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = hostPort
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

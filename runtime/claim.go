@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // claimPoll is how often a run asks whether another one has built an image.
@@ -29,10 +30,8 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 				said = other.By
 				emit(WaitingFor{What: fmt.Sprintf("the image of %s: %s", im.build.ID, other.Error())})
 			}
-			select {
-			case <-time.After(claimPoll):
-			case <-ctx.Done():
-				return "", context.Cause(ctx)
+			if err := retry.Pause(ctx, claimPoll); err != nil {
+				return "", err
 			}
 			if digest, err := r.Registry.Resolve(ctx, im.ref); !errors.Is(err, ErrNotFound) {
 				return digest, err

@@ -21,6 +21,7 @@ import (
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/flight"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // An UnreachableError means that a builder does not respond.
@@ -247,10 +248,8 @@ func answer(ctx context.Context, c *client.Client, before bool) (version string,
 			}
 			return "", err
 		}
-		select {
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		case <-time.After(1200 * time.Millisecond): // a little more than gRPC waits
+		if err := retry.Pause(ctx, 1200*time.Millisecond); err != nil { // a little more than gRPC waits
+			return "", err
 		}
 	}
 }

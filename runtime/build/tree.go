@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/content"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // A tree is the content of a build context at one point in time.
@@ -93,10 +94,8 @@ func readTree(ctx context.Context, dir string, patterns []string, ix *index) (*t
 		if err == nil || attempt == 4 || !errors.Is(err, content.ErrMoving) && !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(time.Duration(attempt) * 10 * time.Millisecond):
+		if err := retry.Pause(ctx, time.Duration(attempt)*10*time.Millisecond); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // A Tail follows the logs of services, which may change in the meantime.
@@ -349,7 +350,7 @@ func (f *follower) run(ctx context.Context) {
 				again = lookAgain
 			}
 			if f.state() == s {
-				pause(ctx, again)
+				_ = retry.Pause(ctx, again) // the loop ends with ctx
 				again = min(2*again, askAgain)
 			}
 			continue
@@ -357,7 +358,7 @@ func (f *follower) run(ctx context.Context) {
 		u := unread{f.pod.Spec.NodeName, f.pod.Name, f.key.name, err}
 		switch {
 		case u.gone(): // or it is about to start, which the pod's status will show
-			pause(ctx, lookAgain)
+			_ = retry.Pause(ctx, lookAgain)
 			continue
 		case u.refused():
 			f.logs.unreadable(u)
@@ -366,7 +367,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		f.logs.unreadable(u)
-		pause(ctx, askAgain)
+		_ = retry.Pause(ctx, askAgain)
 	}
 }
 
@@ -375,8 +376,8 @@ func (f *follower) run(ctx context.Context) {
 func (f *follower) read(ctx context.Context) (opened bool, err error) {
 	l, node := f.logs, f.pod.Spec.NodeName
 	for d := l.admit(node); d > 0; d = l.admit(node) {
-		if pause(ctx, d); ctx.Err() != nil {
-			return false, context.Cause(ctx)
+		if err := retry.Pause(ctx, d); err != nil {
+			return false, err
 		}
 	}
 	// Read the Secrets now: a container has them before it prints anything.
@@ -441,14 +442,4 @@ func (l *logShow) ended(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tell("logs are not followed any more: " + err.Error())
-}
-
-// pause waits for d, or until ctx is done.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

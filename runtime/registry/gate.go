@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // maxWait is the longest time that a registry is waited for after too many requests, if
@@ -68,10 +70,8 @@ func (g *gate) enter(ctx context.Context, host string) (leave func(*http.Respons
 			said = until
 			say(host, wait)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := retry.Pause(ctx, wait); err != nil {
+			return nil, err
 		}
 		select {
 		case g.turn <- struct{}{}:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // Needs say which images are needed, and for whom, such as "environment staging of pipeline
@@ -296,10 +297,8 @@ func (p *pruning) settle(ctx context.Context) (Needs, error) {
 		if p.opts.Waiting != nil && len(runs) > 0 {
 			p.opts.Waiting(slices.Sorted(maps.Keys(runs)))
 		}
-		select {
-		case <-ctx.Done():
-			return Needs{}, context.Cause(ctx)
-		case <-time.After(settleInterval):
+		if err := retry.Pause(ctx, settleInterval); err != nil {
+			return Needs{}, err
 		}
 		if needs, err = p.opts.Needs(ctx); err != nil {
 			return Needs{}, err
@@ -316,10 +315,8 @@ func (r *Registry) claimPatiently(ctx context.Context, tag name.Tag) (claim runt
 		if !errors.As(err, &claimed) || time.Since(begun) > r.claimTime+settleInterval {
 			return claim, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(min(settleInterval, r.claimTime)):
+		if err := retry.Pause(ctx, min(settleInterval, r.claimTime)); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // annotationHolder is the name of the holder of a lease, to be shown. The identity in
@@ -136,10 +137,8 @@ func (l *lease) take(ctx context.Context) error {
 			return &runtime.LockedError{Key: l.key, Holder: holderOf(is)}
 		}
 		watching = is.ResourceVersion
-		select {
-		case <-time.After(min(wait, s.opts.LeaseDuration/10)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := retry.Pause(ctx, min(wait, s.opts.LeaseDuration/10)); err != nil {
+			return err
 		}
 	}
 }

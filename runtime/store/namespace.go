@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // inNamespace does a write, and creates its namespace if the write fails because
@@ -42,12 +43,10 @@ func (s *Store) awaitGone(ctx context.Context, namespace string, began time.Time
 	if time.Since(began) > goneTime {
 		return fmt.Errorf("namespace %s is still being deleted after %s; try again when it is gone", namespace, goneTime)
 	}
-	select {
-	case <-time.After(goneEvery):
-		return nil
-	case <-ctx.Done():
+	if retry.Pause(ctx, goneEvery) != nil {
 		return whileGoing(ctx, namespace)
 	}
+	return nil
 }
 
 // whileGoing returns the error of an operation that was cancelled while a namespace was

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/pipelinefile/pipe/internal/filelock"
 )
 
 // A lock is held until unlock, or until the process ends in any way.
@@ -43,13 +45,13 @@ func tryLock(path string, m mode) (*lock, error) {
 
 // acquire locks the file of l, or closes it.
 func (l *lock) acquire(m mode) error {
-	err := lockFile(l.file, m)
-	if err == nil {
+	locked, err := filelock.TryLock(l.file, m == shared)
+	if locked {
 		return nil
 	}
 	l.file.Close()
-	if errors.Is(err, errHeld) {
-		return err
+	if err == nil {
+		return errHeld
 	}
 	return fmt.Errorf("lock %s: %w (the directory must be on a local disk)", l.file.Name(), err)
 }

@@ -11,6 +11,11 @@ import (
 	"time"
 )
 
+// TryLock locks an open file until it is closed, and reports whether it has: not if it is locked
+// through another open file, even one of this process. Any number of open files can have a
+// shared lock, if none has another one.
+func TryLock(file *os.File, shared bool) (locked bool, err error) { return tryLock(file, shared) }
+
 // interval is how often a lock that another process holds is tried again.
 const interval = 50 * time.Millisecond
 
@@ -44,9 +49,9 @@ func try(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := tryLock(file)
+	held, err := TryLock(file, false)
 	if err == nil && held {
-		// Whoever held it may have removed the file: others would lock a new one.
+		// The last holder may have removed the file, and others would lock a new one.
 		if held, err = same(file, path); err == nil && held {
 			now := time.Now()
 			_ = os.Chtimes(path, now, now) // so that it is not removed as an old file

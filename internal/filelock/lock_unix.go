@@ -9,10 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock does not block; it reports whether it locked the file.
-func tryLock(file *os.File) (bool, error) {
+func tryLock(file *os.File, shared bool) (bool, error) {
+	how := unix.LOCK_NB | unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_NB | unix.LOCK_SH
+	}
 	for {
-		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		switch err := unix.Flock(int(file.Fd()), how); {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
 			return false, nil

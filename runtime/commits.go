@@ -44,7 +44,7 @@ func (r *run) pin(ctx context.Context) error {
 	for _, s := range charts {
 		found := r.commits[gitRef{s.Chart.Git, s.Chart.Version}]
 		if found.err != nil {
-			s.err = fmt.Errorf("chart %s of %s: %w", s.Chart.Ref, s.Name, found.error())
+			s.err = fmt.Errorf("chart %s of %s: %w", s.Chart.Ref, s.Name, AdviseGit(found.err))
 			continue
 		}
 		c := *s.Chart
@@ -105,9 +105,10 @@ func (r *run) toPin() (charts []*service, builds []*plan.BuildSpec) {
 	return charts, builds
 }
 
-// error returns the error of a commit that was not found, with what to do about it.
-func (c *namedCommit) error() error {
-	return Advise(c.err, Advice{
+// AdviseGit returns an error about a source or a chart in a git repository with what to do
+// about it.
+func AdviseGit(err error) error {
+	return Advise(err, Advice{
 		Do: "check the address and ref= of git(), and that git can read it from here with \"git ls-remote\"",
 	})
 }

@@ -208,7 +208,7 @@ func (r *run) identify(ctx context.Context, im *image) (plan.Digest, error) {
 		if !spec.Pos.IsZero() {
 			at = spec.Pos.String() + ": "
 		}
-		return "", fmt.Errorf("identify %s: %s%w", im.source(), at, c.error())
+		return "", fmt.Errorf("identify %s: %s%w", im.source(), at, AdviseGit(c.err))
 	}
 	identity, err := r.Builder.Identify(ctx, spec)
 	if err != nil {

@@ -32,7 +32,7 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return ofGit(problem(spec, err, ""))
+			return runtime.AdviseGit(problem(spec, err, ""))
 		}
 	}
 	if !git.IsCommit(commit) { // it is the name of a directory
@@ -83,7 +83,7 @@ func fetchError(spec plan.BuildSpec, commit, repo string, err error) error {
 	case errors.Is(err, git.ErrNoCommit):
 		return runtime.Advise(said, runtime.Advice{Do: "check ref= of git(): a commit that was removed from its branch by a rebase cannot be fetched from every server; a branch or a tag that contains it can"})
 	}
-	return ofGit(said)
+	return runtime.AdviseGit(said)
 }
 
 // withoutPointers returns an error if a file that the build uses is a pointer of Git LFS.
@@ -102,11 +102,6 @@ func withoutPointers(spec plan.BuildSpec, src *source, pointers []string) error 
 		}
 	}
 	return nil
-}
-
-// ofGit returns an error about a git source with what to do about it.
-func ofGit(err error) error {
-	return runtime.Advise(err, runtime.Advice{Do: "check the address and ref= of git(), and that git can read it from here with \"git ls-remote\""})
 }
 
 // localRepository returns the directory of a repository on this machine, given by

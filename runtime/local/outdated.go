@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/inspect"
@@ -122,16 +124,12 @@ func (r *Runtime) lookUp(ctx context.Context, images []inspect.UpstreamImage, hi
 
 // concurrently calls do for each of all, a few at a time.
 func concurrently(all []string, do func(string)) {
-	var wg sync.WaitGroup
-	turn := make(chan struct{}, maxLookups)
+	var group errgroup.Group
+	group.SetLimit(maxLookups)
 	for _, one := range all {
-		turn <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-turn }()
-			do(one)
-		})
+		group.Go(func() error { do(one); return nil })
 	}
-	wg.Wait()
+	_ = group.Wait() // no call fails
 }
 
 // basesOf are the base images of images, by reference by digest.

@@ -55,8 +55,8 @@ var commandBuildFunc = declare("command_build", "build", "Describes how a progra
 		}}, nil
 	})
 
-// refuseLibrary reports a call that a module of elsewhere makes: whoever loads it has not written
-// what is run on the machine.
+// refuseLibrary reports a call in a module that is not a file of the workspace: the authors of the
+// workspace have not written what would run on their machine.
 func (c *Call) refuseLibrary() {
 	if _, src := c.Session.frame(c.Thread, func(*Source) bool { return true }); src != nil && src.Library {
 		c.reject(c.Pos(), explain.Errorf("%s: %s calls it, and only a file of the workspace may, because it runs a program on this machine", c.Func.Name, src.Name).

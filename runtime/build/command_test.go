@@ -441,6 +441,27 @@ func TestCommandChanged(t *testing.T) {
 	mustBuild(t, b, s, host+"/web:1")
 }
 
+// An identityChange is a change of a build or of its files.
+type identityChange struct {
+	what   string
+	change func(*plan.BuildSpec)
+	files  files
+	same   bool // the identity of the image is the same
+}
+
+// compareIdentities compares the identities of changed builds with that of the unchanged one, which
+// it returns.
+func compareIdentities(t *testing.T, identity func(change func(*plan.BuildSpec), add files) plan.Digest, changes []identityChange) plan.Digest {
+	t.Helper()
+	base := identity(nil, nil)
+	for _, c := range changes {
+		if got := identity(c.change, c.files); (got == base) != c.same {
+			t.Errorf("%s: same = %v, want %v", c.what, got == base, c.same)
+		}
+	}
+	return base
+}
+
 // TestCommandIdentity tests what changes the identity of an image that a command makes.
 func TestCommandIdentity(t *testing.T) {
 	content := files{"web/src/a.go": "a", "web/src/gen/b.go": "b", "web/readme": "r", "web/.dockerignore": "readme\n"}
@@ -456,13 +477,7 @@ func TestCommandIdentity(t *testing.T) {
 	inputs := func(patterns ...string) func(*plan.BuildSpec) {
 		return func(s *plan.BuildSpec) { s.Command.Inputs = patterns }
 	}
-	base := make(nil, nil)
-	for _, test := range []struct {
-		what   string
-		change func(*plan.BuildSpec)
-		files  files
-		same   bool
-	}{
+	base := compareIdentities(t, make, []identityChange{
 		{what: "nothing", same: true},
 		{what: "an ignored file", files: files{"web/readme": "new"}, same: true},
 		{what: "a file", files: files{"web/src/a.go": "new"}},
@@ -471,11 +486,7 @@ func TestCommandIdentity(t *testing.T) {
 		{what: "a variable", change: func(s *plan.BuildSpec) { s.Command.Env = map[string]string{"A": ""} }},
 		{what: "the output", change: func(s *plan.BuildSpec) { s.Command.Output = "out" }},
 		{what: "the platforms", change: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/riscv64"} }},
-	} {
-		if got := make(test.change, test.files); (got == base) != test.same {
-			t.Errorf("%s: same = %v, want %v", test.what, got == base, test.same)
-		}
-	}
+	})
 	if got := make(inputs("**"), nil); got == base {
 		t.Errorf("with inputs, .dockerignore applies")
 	}

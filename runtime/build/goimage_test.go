@@ -260,13 +260,7 @@ func TestGoImageIdentity(t *testing.T) {
 		}
 		return id
 	}
-	base := make(nil, nil)
-	for _, test := range []struct {
-		what   string
-		change func(*plan.BuildSpec)
-		files  files
-		same   bool
-	}{
+	base := compareIdentities(t, make, []identityChange{
 		{what: "nothing", same: true},
 		{what: "an ignored file", files: files{"web/text/more_test.go": "package other"}, same: true},
 		{what: "a file of another package", files: files{"web/text/hello.txt": "new"}},
@@ -276,11 +270,7 @@ func TestGoImageIdentity(t *testing.T) {
 		{what: "the package", change: func(s *plan.BuildSpec) { s.Go.Package = "library" }},
 		{what: "the base", change: func(s *plan.BuildSpec) { s.Bases = map[string]plan.Base{plan.GoBase: {Identity: "sha256:1"}} }},
 		{what: "a platform", change: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/riscv64"} }},
-	} {
-		if got := make(test.change, test.files); (got == base) != test.same {
-			t.Errorf("%s: same = %v, want %v", test.what, got == base, test.same)
-		}
-	}
+	})
 	// the version of the go command, which is not run
 	root := workspace(t, files{"bin/go*": "#!/bin/sh\nexit 1\n", "VERSION": "go1.99.1\ntime x\n"})
 	id := func() (plan.Digest, error) {

@@ -42,6 +42,7 @@ type Pipeline struct {
 	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as set for each run
 	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default DefaultParallelism
 	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default DefaultParallelism
+	SBOM              string   `json:"sbom,omitempty"`           // the image with which builders make the SBOMs of images (I13); empty: they make none
 	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
 	Pos               Pos      `json:"pos"`                      // of the call of pipeline()

@@ -347,14 +347,14 @@ func TestPlanWithoutCluster(t *testing.T) {
 
 // TestParts: flags have precedence over variables, and variables over the Pipelinefile.
 func TestParts(t *testing.T) {
-	const file = "pipeline('shop', registry = 'registry.example.com/shop')\n"
+	const file = "pipeline('shop', registry = 'registry.example.com/shop', sbom = 'scanner:1')\n"
 	tests := []struct {
 		name    string
 		environ []string
 		args    []string
 		want    func(local.Options) bool
 	}{
-		{"file", nil, nil, func(o local.Options) bool { return o.Registry == "registry.example.com/shop" }},
+		{"file", nil, nil, func(o local.Options) bool { return o.Registry == "registry.example.com/shop" && o.SBOM == "scanner:1" }},
 		{"variable", []string{"PIPE_REGISTRY=v.example.com"}, nil, func(o local.Options) bool { return o.Registry == "v.example.com" }},
 		{"flag", []string{"PIPE_REGISTRY=v.example.com"}, []string{"--registry", "f.example.com"}, func(o local.Options) bool { return o.Registry == "f.example.com" }},
 		{"buildkit host", []string{"BUILDKIT_HOST=unix:///x"}, nil, func(o local.Options) bool { return cmp.Equal(o.BuildKit, []string{"unix:///x"}) }},

@@ -16,6 +16,7 @@ type pipelineArgs struct {
 	Name              string   `arg:"name" help:"a DNS label"`
 	Namespace         string   `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
 	Registry          string   `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
+	SBOM              string   `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; no SBOM is made if not given"`
 	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
 	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool     `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
@@ -36,6 +37,9 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 				c.wrong("registry", explain.Errorf("%q is not a valid registry", explain.Clip(a.Registry)).WithHint(`write, for example, "ghcr.io/owner/shop", without https://`))
 			}
 		}
+		if a.SBOM != "" {
+			c.wrong("sbom", checkImage(a.SBOM))
+		}
 		if n := a.BuildParallelism; n < 1 || n > 1000 {
 			c.wrong("build_parallelism", explain.Errorf("want 1 to 1000, got %d", n))
 		}
@@ -48,7 +52,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 		}
 		s.Pipeline = &plan.Pipeline{
 			Name: a.Name, Namespace: a.Namespace, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
-			BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
+			SBOM: a.SBOM, BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
 		}
 		if c.Valid("name") {
 			c.namespace()

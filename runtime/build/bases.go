@@ -71,7 +71,8 @@ func (b *Builder) Bases(ref string) []runtime.BaseImage {
 // sources are those of one build. BuildKit asks for each of them whether it may be used. A
 // tag of an image is replaced by the digest that it has in this run.
 type sources struct {
-	tags *tags
+	tags    *tags
+	scanner string // makes the SBOM, so it is not a base image; empty: none does
 
 	mu    sync.Mutex
 	asked bool               // BuildKit has asked; older versions do not; guarded by mu
@@ -89,7 +90,7 @@ func (s *sources) check(_ context.Context, req *policysession.CheckPolicyRequest
 	s.asked = true
 	s.mu.Unlock()
 	switch {
-	case !isImage:
+	case !isImage, reference == s.scanner:
 		return allowed, nil, nil
 	case byDigest:
 		s.use(image, digest, true)

@@ -83,21 +83,25 @@ type Options struct {
 	// Executable is a program that runs [Guard] if its arguments are [GuardArgs], such as pipe. It
 	// ends what these programs have started if this process is killed. Default: nothing does.
 	Executable string
-	// Attest attaches provenance to images (I12). Default: they have none.
+	// Attest attaches provenance and SBOMs to images (I12, I13). Default: they have none.
 	Attest Attest
 	// Notice, if set, is called with what was damaged in CacheDir and is created again.
 	Notice func(text string)
 }
 
-// Attest says where images are pushed together with their provenance: as an index of both at a
+// Attest says where images are pushed together with their attestations: as an index of both at a
 // reference beside that of the image, whose digest differs from build to build. The image then
-// gets its own reference, with the digest that it would have without provenance.
+// gets its own reference, with the digest that it would have without attestations.
 type Attest struct {
 	// Beside returns the reference of that index for the reference of an image, in the same
-	// repository. Nil: images get no provenance.
+	// repository. Nil: images get no attestations.
 	Beside func(ref string) string
 	// Publish gives the image of the index at beside its own reference, and returns its digest.
 	Publish func(ctx context.Context, beside, ref string) (plan.Digest, error)
+	// Scanner returns the image with which builders make the SBOM of an image (I13), by digest,
+	// from where they can pull it; "" if it cannot be used, which Scanner itself reports. Nil:
+	// BuildKit makes none.
+	Scanner func(ctx context.Context, emit runtime.Emit) string
 }
 
 // TLS configures mutual TLS.

@@ -24,6 +24,7 @@ type job struct {
 	src     *source
 	ref     string
 	secrets map[string]runtime.Secret
+	scanner string // the image that makes the SBOM, by digest; empty: it is not made
 }
 
 // solve builds and pushes j on n, once. to is where it is pushed: the reference of the image, or
@@ -45,13 +46,16 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 		// Without the build arguments, as those of mode=max may be anything.
 		opt.FrontendAttrs["attest:provenance"] = "mode=min"
 		opt.Exports[0].Attrs["oci-artifact"] = "true" // the provenance names the image as its subject
+		if j.scanner != "" {
+			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner
+		}
 	}
 	cache := b.cacheRef(j)
 	b.cache(&opt, cache)
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
 	}
-	from := &sources{tags: &b.tags}
+	from := &sources{tags: &b.tags, scanner: j.scanner}
 	if n.reports() {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}

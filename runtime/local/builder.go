@@ -54,6 +54,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 			Publish: func(ctx context.Context, beside, ref string) (plan.Digest, error) {
 				return r.images.Publish(ctx, beside, ref)
 			},
+			Scanner: r.scanner(opts.SBOM),
 		},
 	})
 	r.close = append(r.close, b.Close)

@@ -38,6 +38,7 @@ type Options struct {
 	Environ     []string         // what programs that make images get of the environment, as NAME=value: PATH and HOME
 	BuildKitTLS string           // a directory with ca.pem, cert.pem and key.pem, for builders at tcp://
 	BuildCache  string           // a repository in which builders keep their cache; empty: each has its own only
+	SBOM        string           // the image with which builders make the SBOMs of images (I13); empty: they make none
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
 	Context     string           // of the kubeconfig; empty: its current one
 	Local       bool             // use the local Kubernetes, which is started if it is not running (C5)

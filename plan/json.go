@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -47,47 +46,48 @@ type layout struct {
 	depth int
 }
 
-// value writes a value; it writes lists element by element.
+// value writes a value; it writes the elements of lists concurrently.
 func (l *layout) value(v reflect.Value) error {
 	if v.Kind() != reflect.Slice || v.Len() == 0 {
 		return l.encoder().Encode(v.Interface())
 	}
 	l.open('[')
-	parts := make([]layout, max(1, min(runtime.GOMAXPROCS(0), v.Len()/minPart)))
+	parts := make([]layout, max(1, min(runtime.GOMAXPROCS(0), v.Len()/partLen)))
 	errs := make([]error, len(parts))
-	var wg sync.WaitGroup
-	for n := range parts {
-		from, to, room := n*v.Len()/len(parts), (n+1)*v.Len()/len(parts), v.Len()/len(parts)
-		parts[n].depth = l.depth
-		if n == 0 { // the others are appended to it
-			parts[n], room = *l, v.Len()
+	for from := 0; from < v.Len(); {
+		var wg sync.WaitGroup
+		for n := range parts {
+			first, end := from, min(from+partLen, v.Len())
+			parts[n] = layout{parts[n].out[:0], l.depth}
+			wg.Go(func() { errs[n] = parts[n].elements(v, first, end) })
+			from = end
 		}
-		wg.Go(func() { errs[n] = parts[n].elements(v, from, to, room) })
-	}
-	wg.Wait()
-	l.out = parts[0].out
-	for _, p := range parts[1:] {
-		l.out = append(l.out, p.out...)
+		wg.Wait()
+		for _, p := range parts {
+			if len(l.out)+len(p.out) > cap(l.out) { // the other elements are about as long
+				l.out = append(make([]byte, 0, len(l.out)+len(p.out)*(v.Len()/partLen+1)*17/16), l.out...)
+			}
+			l.out = append(l.out, p.out...)
+		}
+		if err := cmp.Or(errs...); err != nil {
+			return err
+		}
 	}
 	l.close(']')
-	return cmp.Or(errs...)
+	return nil
 }
 
-// minPart is the least number of elements that are worth a goroutine.
-const minPart = 256
+// partLen is the number of elements that one goroutine encodes into its buffer before they
+// are appended to the others. The buffers stay small enough for the caches of the CPU.
+const partLen = 256
 
-// elements writes the elements of the list v from index from up to index to, with room for
-// that many elements.
-func (l *layout) elements(v reflect.Value, from, to, room int) error {
+// elements writes the elements of the list v from index first up to index end.
+func (l *layout) elements(v reflect.Value, first, end int) error {
 	enc := l.encoder()
-	for i := from; i < to; i++ {
-		before := len(l.out)
+	for i := first; i < end; i++ {
 		l.next(i == 0)
 		if err := enc.Encode(v.Index(i).Addr().Interface()); err != nil {
 			return err
-		}
-		if i == from { // the others are about as long
-			l.out = slices.Grow(l.out, (len(l.out)-before)*room*9/8)
 		}
 	}
 	return nil
@@ -119,8 +119,9 @@ func (l *layout) close(bracket byte) {
 }
 
 func (l *layout) line() {
-	l.out = append(l.out, '\n')
-	for range l.depth {
+	const line = "\n                                "
+	l.out = append(l.out, line[:min(len(line), 1+2*l.depth)]...)
+	for range l.depth - len(line)/2 {
 		l.out = append(l.out, "  "...)
 	}
 }

@@ -109,6 +109,11 @@ func TestJSON(t *testing.T) {
 	p := &plan.Plan{Stages: []plan.Stage{{Name: "one"}, {Name: "two"}}, Builds: []plan.BuildSpec{}, Warnings: []plan.Diagnostic{{Message: "a \"quoted\" \\ {text}, [with]: <signs> \n é \u2028"}}, Services: []plan.Service{{
 		Values: map[string]any{"a": []any{}, "b": map[string]any{}, "c": []any{1, "x,y", nil, map[string]any{"d": true}}, "{": "}"},
 	}}}
+	deep := any("end")
+	for range 40 {
+		deep = []any{deep}
+	}
+	p.Services[0].Values["deep"] = deep
 	for n := range 3001 {
 		p.Services = append(p.Services, plan.Service{Name: fmt.Sprint("svc-", n)})
 	}

@@ -21,7 +21,7 @@ func (envArg) TypeName() string { return "dict[str, str | int | bool | float | s
 
 // Unpack accepts strings, numbers and booleans as strings, and secrets as references.
 func (e *envArg) Unpack(v starlark.Value) error {
-	var out envArg
+	out := envArg(room(v))
 	p := eachVariable(v, `"value"`, func(name string, v starlark.Value) *explain.Error {
 		if s, ok := v.(*Secret); ok {
 			out = append(out, plan.EnvVar{Name: name, Secret: &s.ref})
@@ -66,7 +66,7 @@ func (secretsArg) TypeName() string { return "dict[str, secret | str]" }
 
 // Unpack accepts secrets and names of secrets.
 func (e *secretsArg) Unpack(v starlark.Value) error {
-	var out secretsArg
+	out := secretsArg(room(v))
 	p := eachVariable(v, `secret("name")`, func(name string, v starlark.Value) *explain.Error {
 		ref, p := secretRef(v)
 		out = append(out, plan.EnvVar{Name: name, Secret: ref})
@@ -77,6 +77,15 @@ func (e *secretsArg) Unpack(v starlark.Value) error {
 	}
 	*e = out
 	return nil
+}
+
+// room returns an empty list with room for the variables of a dict.
+func room(v starlark.Value) []plan.EnvVar {
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return nil
+	}
+	return slices.Grow([]plan.EnvVar(nil), d.Len())
 }
 
 // eachVariable calls one for each variable of a dict. example is an example of its

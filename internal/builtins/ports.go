@@ -147,6 +147,7 @@ func (c *Call) ports(w *plan.Workload, ports []portArg) (locals []Local) {
 	}
 	numbers, names := make(map[endpoint]bool, len(ports)), make(map[string]bool, len(ports))
 	moved := false
+	w.Ports = slices.Grow(w.Ports, len(ports))
 	for i, p := range ports {
 		at := endpoint{p.Number, p.Protocol}
 		// Port 53 over TCP and over UDP have the same default name.

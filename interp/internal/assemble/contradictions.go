@@ -191,6 +191,9 @@ func (a *assembly) credentials(services []*builtins.Service) {
 			databases[plan.CredentialsName(s.Plan.Name)] = s
 		}
 	}
+	if len(databases) == 0 {
+		return
+	}
 	for _, s := range services {
 		for in, ref := range s.Plan.SecretRefs() {
 			if ref.Service != "" || databases[ref.Name] == nil || databases[ref.Name] == s { // a sidecar of the database has no other way

@@ -66,7 +66,13 @@ func uses(services []*builtins.Service) {
 
 // betweenAddresses reports whether r delimits an address in a string, as in "a:80,b:80",
 // "--upstream=a" or {"url": "http://a"}.
-func betweenAddresses(r rune) bool { return strings.ContainsRune(" \t\r\n,;|&=\"'`(){}[]<>", r) }
+func betweenAddresses(r rune) bool {
+	switch r {
+	case ' ', '\t', '\r', '\n', ',', ';', '|', '&', '=', '"', '\'', '`', '(', ')', '{', '}', '[', ']', '<', '>':
+		return true
+	}
+	return false
+}
 
 // hostIn returns the host of an address such as "http://api:8080/v1" or "api:8080", or ""
 // for other strings.

@@ -244,14 +244,14 @@ func usable(ctx context.Context, d home.Dir) bool {
 // started the supervisor, and await returns errEnded when it ends.
 func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 	p := a.progress()
-	for told := false; ; {
+	for reported := false; ; {
 		s, damage, err := state(d)
 		if err != nil {
 			return err
 		}
-		if damage != nil && !told {
+		if damage != nil && !reported {
 			a.mended(damage)
-			told = true
+			reported = true
 		}
 		if alive, err := d.SupervisorAlive(); ended == nil && (err != nil || !alive) {
 			return errors.Join(err, errEnded)
@@ -280,7 +280,7 @@ func (a *app) await(ctx context.Context, d home.Dir, ended <-chan error) error {
 				return errors.New(s.Why)
 			}
 			if err == nil {
-				err = errors.New("it was told to stop")
+				err = errors.New("it was stopped")
 			}
 			return fmt.Errorf("the supervisor ended: %w; see %s", err, d.Log("supervisor"))
 		case <-time.After(25 * time.Millisecond):

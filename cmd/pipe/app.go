@@ -167,11 +167,11 @@ func (a *app) hide() {
 // once: Helm repeats its messages at every rendering.
 func (a *app) noteOnce() func(line string) {
 	var mu sync.Mutex
-	told := make(map[string]bool)
+	reported := make(map[string]bool)
 	return func(line string) {
 		mu.Lock()
-		again := told[line]
-		told[line] = true
+		again := reported[line]
+		reported[line] = true
 		mu.Unlock()
 		if !again {
 			a.note(line)

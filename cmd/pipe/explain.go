@@ -78,11 +78,11 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 	if err != nil {
 		return err
 	}
-	told := why.Of(e.plan, service)
-	if told == nil {
+	reason := why.Of(e.plan, service)
+	if reason == nil {
 		return noService(cmd, e.plan, service)
 	}
-	err = told.Reach(cmd.Context(), e.plan, func(ctx context.Context, name, value string) (*plan.Plan, error) {
+	err = reason.Reach(cmd.Context(), e.plan, func(ctx context.Context, name, value string) (*plan.Plan, error) {
 		other := *v
 		other.eval.set = append(slices.Clone(eval.set), name+"="+value) // the last one wins
 		again, err := other.evaluate(ctx, nil)
@@ -92,7 +92,7 @@ func (a *app) explain(cmd *cobra.Command, service string, args []string, eval ev
 		return err
 	}
 	a.hide()
-	return a.write(show.output, told, func() error { return why.Write(a.stdout, told) })
+	return a.write(show.output, reason, func() error { return why.Write(a.stdout, reason) })
 }
 
 func noService(cmd *cobra.Command, p *plan.Plan, service string) error {

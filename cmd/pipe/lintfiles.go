@@ -45,7 +45,7 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 		rule, message string
 		pos           plan.Pos
 	}
-	out, seen, told := []lint.Finding{}, map[string]bool{}, map[place]bool{}
+	out, seen, reported := []lint.Finding{}, map[string]bool{}, map[place]bool{}
 	for _, file := range append(slices.DeleteFunc(files, isModule), modules...) {
 		if seen[file] {
 			continue
@@ -66,8 +66,8 @@ func (a *app) lintFolder(cmd *cobra.Command, dir string, opts interp.Options, fi
 			for i := range f.Related {
 				f.Related[i].Pos.File = a.shown(filepath.Join(l.opts.Root, filepath.FromSlash(f.Related[i].Pos.File)))
 			}
-			if at := (place{f.Rule, f.Message, f.Pos}); !told[at] { // a module loaded by two Pipelinefiles is checked twice
-				out, told[at] = append(out, f), true
+			if at := (place{f.Rule, f.Message, f.Pos}); !reported[at] { // a module loaded by two Pipelinefiles is checked twice
+				out, reported[at] = append(out, f), true
 			}
 		}
 	}

@@ -219,7 +219,7 @@ func (s *server) idle(ctx context.Context, d time.Duration, a *Activity) {
 		d, attached = time.Hour, func() bool { return true }
 	}
 	looked := func() {
-		// A log that cannot be rotated grows; nobody could be told but the log.
+		// A log that cannot be rotated grows; only the log could report it.
 		_ = rotate(s.files.log())
 	}
 	idle(ctx, a, d, attached, claim, looked)

@@ -48,7 +48,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		return ctx.Err()
 	})
 	if err != nil {
-		t.Errorf("Serve = %v, want nil: it was told to end", err)
+		t.Errorf("Serve = %v, want nil: it was asked to end", err)
 	}
 }
 

@@ -191,7 +191,7 @@ func (w *wait) waitingFor(open []blocked) string {
 		text += fmt.Sprintf(", and %d more", n)
 	}
 	if err := w.caches[open[0].namespace].Err(open[0].kind); err != nil {
-		text += fmt.Sprintf(" (the cluster does not tell: %v)", err)
+		text += fmt.Sprintf(" (the cluster does not say: %v)", err)
 	}
 	return text
 }

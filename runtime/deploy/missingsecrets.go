@@ -262,7 +262,7 @@ func (w secretWait) text(missing []runtime.MissingSecret) string {
 		text += fmt.Sprintf(", and %d more", n)
 	}
 	if err := w.err(); err != nil {
-		text += fmt.Sprintf(" (the cluster does not tell: %v)", err)
+		text += fmt.Sprintf(" (the cluster does not say: %v)", err)
 	}
 	return text
 }

@@ -86,7 +86,7 @@ func TestSecretWait(t *testing.T) {
 				time.Sleep(12 * time.Second)
 				s.put(secretWith("mail", "user", "password"))
 			},
-			told: []string{"10s Secret mail (keys password, user) (the cluster does not tell: connection refused)"},
+			told: []string{"10s Secret mail (keys password, user) (the cluster does not say: connection refused)"},
 		},
 		{
 			name: "interrupted", took: 7 * time.Second,

@@ -88,7 +88,7 @@ func TestVanished(t *testing.T) {
 			drop(t, v, ofJob("one", corev1.PodSucceeded, 0))
 			drop(t, v, job())
 		}, ""},
-		{"a job by hand, whose pod ended well when it was told to", aJob, func(t *testing.T, v *observe.Cache) {
+		{"a job by hand, whose pod ended well when it was asked to", aJob, func(t *testing.T, v *observe.Cache) {
 			put(t, v, going(ofJob("one", corev1.PodSucceeded, time.Second)))
 			drop(t, v, job())
 		}, "job api: " + deleted + ", and was not seen to succeed"},

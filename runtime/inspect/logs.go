@@ -110,14 +110,14 @@ type logShow struct {
 	hide  *hiding
 	began time.Time
 
-	mu      sync.Mutex // serializes the calls of line and trouble
-	line    func(LogLine)
-	trouble func(text string) // may be nil
-	told    map[string]bool   // what a problem was reported for: nodes, and pod/container
+	mu       sync.Mutex // serializes the calls of line and trouble
+	line     func(LogLine)
+	trouble  func(text string) // may be nil
+	reported map[string]bool   // what a problem was reported for: nodes, and pod/container
 }
 
 func newLogShow(hide *hiding, line func(LogLine), trouble func(string)) *logShow {
-	return &logShow{hide: hide, began: time.Now(), line: line, trouble: trouble, told: make(map[string]bool)}
+	return &logShow{hide: hide, began: time.Now(), line: line, trouble: trouble, reported: make(map[string]bool)}
 }
 
 // pastLogs are existing lines, and the logs that could not be read.
@@ -248,7 +248,7 @@ func (l *logs) all(ctx context.Context, pods []corev1.Pod) pastLogs {
 				mu.Lock()
 				defer mu.Unlock()
 				if u.gone() {
-					l.tell(u.Error())
+					l.report(u.Error())
 					return
 				}
 				past.missing = append(past.missing, u)
@@ -292,9 +292,9 @@ func (l *logShow) unreadable(u unread) {
 	} else if u.ofNode() != "" {
 		of, text = u.node, "a log cannot be followed until its node answers: that "+fromNode([]unread{u})
 	}
-	if !l.told[of] {
-		l.told[of] = true
-		l.tell(text)
+	if !l.reported[of] {
+		l.reported[of] = true
+		l.report(text)
 	}
 }
 
@@ -308,7 +308,7 @@ func (l *logShow) pass(line LogLine) {
 func (l *logShow) passTrouble(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(text)
+	l.report(text)
 }
 
 // unhidden reports once that values of Secrets are not redacted.
@@ -316,14 +316,14 @@ func (l *logShow) unhidden(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	const key = "secrets/" // no pod has that name
-	if !l.told[key] {
-		l.told[key] = true
-		l.tell(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
+	if !l.reported[key] {
+		l.reported[key] = true
+		l.report(fmt.Sprintf("values of secrets are not hidden, as they may not be read: %v", err))
 	}
 }
 
-// tell reports a problem. The caller holds mu.
-func (l *logShow) tell(text string) {
+// report reports a problem. The caller holds mu.
+func (l *logShow) report(text string) {
 	if l.trouble != nil {
 		l.trouble(text)
 	}

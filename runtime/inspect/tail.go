@@ -441,5 +441,5 @@ func (l *logs) carefully(node string, open openLog) openLog {
 func (l *logShow) ended(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell("logs are not followed any more: " + err.Error())
+	l.report("logs are not followed any more: " + err.Error())
 }

@@ -68,7 +68,7 @@ func afterNoAnswer(err error) string {
 	return nextCluster
 }
 
-// find finds the cluster that opts name, and tells where. The local one is
+// find finds the cluster that opts name, and says where. The local one is
 // started if that is asked for, and answers.
 func find(ctx context.Context, opts Options) (config *rest.Config, where string, err error) {
 	if opts.Local {

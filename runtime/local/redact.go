@@ -19,14 +19,14 @@ type redactor struct {
 	values redact.Values
 	notice func(string)
 
-	mu    sync.Mutex
-	known map[string]string // values by the name of their secret; guarded by mu
-	names map[string]bool   // of all plans so far; guarded by mu
-	told  map[string]bool   // secrets that were reported; guarded by mu
+	mu       sync.Mutex
+	known    map[string]string // values by the name of their secret; guarded by mu
+	names    map[string]bool   // of all plans so far; guarded by mu
+	reported map[string]bool   // secrets that were reported; guarded by mu
 }
 
 func newRedactor(notice func(string)) *redactor {
-	return &redactor{notice: notice, known: make(map[string]string), names: make(map[string]bool), told: make(map[string]bool)}
+	return &redactor{notice: notice, known: make(map[string]string), names: make(map[string]bool), reported: make(map[string]bool)}
 }
 
 // add adds the value of a secret.
@@ -41,19 +41,19 @@ func (r *redactor) add(ref plan.SecretRef, value string) {
 	defer r.mu.Unlock()
 	r.known[secret] = value
 	if weak != "" {
-		r.tell(secret, string(weak))
+		r.report(secret, string(weak))
 	} else if r.names[value] {
-		r.tell(secret, inPlan)
+		r.report(secret, inPlan)
 	}
 }
 
 // inPlan is the reason why a value that equals a name is not redacted.
 const inPlan = "it is also a name in the plan"
 
-// tell reports once that a value is not redacted. The caller holds the lock.
-func (r *redactor) tell(secret, why string) {
-	if !r.told[secret] {
-		r.told[secret] = true
+// report reports once that a value is not redacted. The caller holds the lock.
+func (r *redactor) report(secret, why string) {
+	if !r.reported[secret] {
+		r.reported[secret] = true
 		r.notice(fmt.Sprintf("the value of secret %s is not hidden in output: %s; use a longer, random one", secret, why))
 	}
 }
@@ -68,7 +68,7 @@ func (r *redactor) hide(p *plan.Plan) func(string) string {
 	}
 	for secret, value := range r.known {
 		if value != "" && r.names[value] {
-			r.tell(secret, inPlan)
+			r.report(secret, inPlan)
 		}
 	}
 	return r.values.Except(all...)

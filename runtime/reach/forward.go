@@ -21,12 +21,12 @@ type forward struct {
 	wg        sync.WaitGroup
 
 	// Guarded by f.mu.
-	now   Forward
-	told  bool   // now was reported
-	users int    // number of current local connections
-	pod   string // the pod of the newest one
-	err   error  // of the last one
-	errAt string // the version when err occurred
+	now      Forward
+	reported bool   // now was reported
+	users    int    // number of current local connections
+	pod      string // the pod of the newest one
+	err      error  // of the last one
+	errAt    string // the version when err occurred
 }
 
 // end closes the local port and its connections.
@@ -109,13 +109,13 @@ func (fw *forward) refresh() {
 	default:
 		fw.now.State = Listening
 	}
-	if fw.told && fw.now.State == was.State && fw.now.Pod == was.Pod && text(fw.now.Err) == text(was.Err) {
+	if fw.reported && fw.now.State == was.State && fw.now.Pod == was.Pod && text(fw.now.Err) == text(was.Err) {
 		return
 	}
 	if fw.now.State == Waiting && fw.now.Err == nil {
 		return // nothing is known yet
 	}
-	fw.told = true
+	fw.reported = true
 	fw.f.report(fw.now)
 }
 

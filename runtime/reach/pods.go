@@ -126,7 +126,7 @@ func (p *pods) known(ctx context.Context) error {
 func (p *pods) change(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tell()
+	p.wake()
 	return err
 }
 
@@ -141,7 +141,7 @@ func (p *pods) failed(err error) {
 		p.lost++
 	}
 	p.err = err
-	p.tell()
+	p.wake()
 }
 
 // losses returns how often the watch was lost and restored.
@@ -151,8 +151,8 @@ func (p *pods) losses() int {
 	return p.lost
 }
 
-// tell wakes all waiters. The caller holds mu.
-func (p *pods) tell() {
+// wake wakes all waiters. The caller holds mu.
+func (p *pods) wake() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }

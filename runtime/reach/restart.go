@@ -78,7 +78,7 @@ func (s *Syncer) restartOne(ctx context.Context, c container, is *synced, with *
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		s.tell(SyncEvent{Place: c.place, Took: time.Since(with.began), Err: err})
+		s.send(SyncEvent{Place: c.place, Took: time.Since(with.began), Err: err})
 	}
 	return err
 }

@@ -47,7 +47,7 @@ type Syncer struct {
 
 	mu       sync.Mutex
 	services map[string]*synced // guarded by mu
-	telling  sync.Mutex         // held while report is called
+	sending  sync.Mutex         // held while report is called
 }
 
 var _ runtime.Syncer = (*Syncer)(nil)
@@ -320,7 +320,7 @@ func (s *Syncer) copyOne(ctx context.Context, c container, is *synced, with *lay
 	if err == nil {
 		s.pods.wakeAll() // it may accept connections now
 	}
-	s.tell(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Restart: restarted, Err: err})
+	s.send(SyncEvent{Place: c.place, Files: done.files, Removed: done.removed, Bytes: done.bytes, Took: time.Since(start), Restart: restarted, Err: err})
 	return err
 }
 
@@ -359,10 +359,10 @@ func (is *synced) hasTried(c container, number int, err error) {
 	}
 }
 
-// tell reports an event, not concurrently.
-func (s *Syncer) tell(e SyncEvent) {
-	s.telling.Lock()
-	defer s.telling.Unlock()
+// send reports an event, not concurrently.
+func (s *Syncer) send(e SyncEvent) {
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	s.opts.Report(e)
 }
 

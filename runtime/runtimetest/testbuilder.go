@@ -101,7 +101,7 @@ func testBuilderBuild(t *testing.T, bt BuilderTest) {
 		t.Fatalf("Build = %v", err)
 	}
 	if steps == 0 {
-		t.Errorf("the build told no step")
+		t.Errorf("the build reported no step")
 	}
 	if got, err := bt.Registry.Resolve(t.Context(), ref); err != nil || got != digest {
 		t.Errorf("the registry has %q at %s (%v), Build returned %q", got, ref, err, digest)

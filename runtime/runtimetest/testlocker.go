@@ -266,7 +266,7 @@ func testLockerAsked(t *testing.T, lt LockerTest) {
 	case <-lease.Lost():
 		t.Fatal("a lease that is cancelled was lost")
 	case <-time.After(time.Minute):
-		t.Fatal("nobody was told")
+		t.Fatal("nobody was notified")
 	}
 	for end := time.Now().Add(lt.Expiry); time.Now().Before(end); time.Sleep(lt.Expiry / 10) {
 		_, err := b.Lock(ctx, key, "ben")

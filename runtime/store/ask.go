@@ -81,7 +81,7 @@ func (s *Store) ask(ctx context.Context, key runtime.EnvironmentKey, annotation,
 // work, until ctx is done. If the watch fails, nothing is lost: each renewal of the
 // lease also sees the changes.
 func (s *Store) watchLease(ctx context.Context, key runtime.EnvironmentKey, changes chan<- struct{}) {
-	told := ""
+	reported := ""
 	for ctx.Err() == nil {
 		w, err := s.client.CoordinationV1().Leases(s.namespace(key)).Watch(ctx, metav1.ListOptions{
 			FieldSelector: fields.OneTermEqualSelector("metadata.name", objectName(key)).String(),
@@ -92,10 +92,10 @@ func (s *Store) watchLease(ctx context.Context, key runtime.EnvironmentKey, chan
 		if err == nil {
 			for e := range w.ResultChan() {
 				is, ok := e.Object.(*coordinationv1.Lease)
-				if !ok || is.Annotations[annotationCancel] == told {
+				if !ok || is.Annotations[annotationCancel] == reported {
 					continue
 				}
-				told = is.Annotations[annotationCancel]
+				reported = is.Annotations[annotationCancel]
 				select {
 				case changes <- struct{}{}:
 				case <-ctx.Done():

@@ -73,22 +73,22 @@ type Files struct {
 	src    source
 	srcErr error // why there is no source
 
-	reopened time.Time
-	table    []Mount
-	inputs   map[inputKey]*input
-	named    []plan.Input // as they were set
-	given    []plan.Input // without duplicates
-	builds   []plan.BuildSpec
-	ignores  map[string]ignoreFile
-	gather   gather
-	held     map[string]heldName // by path
-	out      *Change             // to be taken
-	head     head
-	limits   map[string]bool // limits that were reported
-	polled   int             // directories
-	untold   []Notice
-	summing  bool
-	sums     chan []summed
+	reopened   time.Time
+	table      []Mount
+	inputs     map[inputKey]*input
+	named      []plan.Input // as they were set
+	given      []plan.Input // without duplicates
+	builds     []plan.BuildSpec
+	ignores    map[string]ignoreFile
+	gather     gather
+	held       map[string]heldName // by path
+	out        *Change             // to be taken
+	head       head
+	limits     map[string]bool // limits that were reported
+	polled     int             // directories
+	unreported []Notice
+	summing    bool
+	sums       chan []summed
 }
 
 // OpenFiles starts to watch below root, the workspace. Nothing is watched until
@@ -199,7 +199,7 @@ func (f *Files) loop() {
 			}
 		}
 		f.sumSome()
-		f.tellAll()
+		f.reportAll()
 		select {
 		case <-f.stop:
 			return
@@ -231,7 +231,7 @@ func (f *Files) watch(n *node) {
 	if n.silent = m.Silent(); n.silent {
 		n.how = polled
 		f.polled++
-		f.tell(Notice{Reason: SilentFileSystem, Path: n.path, Mount: m})
+		f.report(Notice{Reason: SilentFileSystem, Path: n.path, Mount: m})
 		return
 	}
 	err := f.srcErr
@@ -246,7 +246,7 @@ func (f *Files) watch(n *node) {
 		n.how = polled
 		f.polled++
 		if !errors.Is(err, os.ErrNotExist) {
-			f.tell(noticeOf(n.path, err))
+			f.report(noticeOf(n.path, err))
 		}
 	}
 }
@@ -260,18 +260,18 @@ func (f *Files) unwatch(n *node) {
 	}
 }
 
-// tell queues a notice about something that is polled, once for each.
-func (f *Files) tell(n Notice) {
+// report queues a notice about something that is polled, once for each.
+func (f *Files) report(n Notice) {
 	key := string(n.Reason) + n.Mount.Path + n.Limit.Name
 	if !f.limits[key] {
 		f.limits[key] = true
-		f.untold = append(f.untold, n)
+		f.unreported = append(f.unreported, n)
 	}
 }
 
-// tellAll delivers the queued notices, when the number of polled directories is known.
-func (f *Files) tellAll() {
-	for _, n := range f.untold {
+// reportAll delivers the queued notices, when the number of polled directories is known.
+func (f *Files) reportAll() {
+	for _, n := range f.unreported {
 		n.Directories = f.polled
 		for _, l := range limits("/proc", len(f.tree.nodes)) {
 			if n.Limit.Name == l.Name {
@@ -282,7 +282,7 @@ func (f *Files) tellAll() {
 			f.opts.Notice(n)
 		}
 	}
-	f.untold = nil
+	f.unreported = nil
 }
 
 // reopen replaces a source that has failed. If it fails again soon, everything is

@@ -160,7 +160,7 @@ func run(ctx context.Context, opts Options, files changes) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer l.finish(stop)
 	l.evaluate(ctx)
-	l.tell()
+	l.report()
 	for {
 		select {
 		case <-ctx.Done():
@@ -199,7 +199,7 @@ func run(ctx context.Context, opts Options, files changes) error {
 				l.start(ctx)
 			}
 		}
-		l.tell()
+		l.report()
 	}
 }
 
@@ -226,11 +226,11 @@ func (l *loop) changed(ctx context.Context, c Change) {
 	if l.opts.Changed != nil {
 		l.opts.Changed(c.Paths)
 	}
-	told := runtime.FilesChanged{Paths: c.Paths, Head: c.Head}
+	event := runtime.FilesChanged{Paths: c.Paths, Head: c.Head}
 	if n := len(c.Paths); n > shown {
-		told.Paths, told.More = c.Paths[:shown], n-shown
+		event.Paths, event.More = c.Paths[:shown], n-shown
 	}
-	l.events.Send("", "", told)
+	l.events.Send("", "", event)
 	evaluate, touched := l.good.Plan == nil, false
 	for _, in := range c.Inputs {
 		switch in.Kind {
@@ -367,8 +367,8 @@ func (l *loop) obey(ctx context.Context, cmd Command) {
 	}
 }
 
-// tell reports the state of watch mode, if that has changed.
-func (l *loop) tell() {
+// report reports the state of watch mode, if that has changed.
+func (l *loop) report() {
 	now := runtime.WatchChanged{}
 	switch {
 	case l.evaluating != nil:

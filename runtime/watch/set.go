@@ -33,9 +33,9 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec, since time.Tim
 		was := f.inputs[k]
 		switch {
 		case was == nil:
-			f.inputs[k] = &input{Input: in, given: in.Digest, told: in.Digest}
+			f.inputs[k] = &input{Input: in, given: in.Digest, reported: in.Digest}
 		case was.given != in.Digest:
-			was.Input, was.given, was.told = in, in.Digest, in.Digest
+			was.Input, was.given, was.reported = in, in.Digest, in.Digest
 		}
 	}
 	f.replan()
@@ -44,7 +44,7 @@ func (f *Files) set(inputs []plan.Input, builds []plan.BuildSpec, since time.Tim
 			continue
 		}
 		cur := f.tree.digestOf(w)
-		if slices.ContainsFunc(w.inputs, func(in *input) bool { return in.told != cur }) {
+		if slices.ContainsFunc(w.inputs, func(in *input) bool { return in.reported != cur }) {
 			f.suspect(w)
 		}
 	}

@@ -159,8 +159,8 @@ func (f *Files) decide() Change {
 			}
 		default:
 			for _, in := range w.inputs {
-				if in.told != cur {
-					in.told = cur
+				if in.reported != cur {
+					in.reported = cur
 					of = append(of, in)
 				}
 			}
@@ -186,7 +186,7 @@ func (f *Files) decide() Change {
 		}
 	}
 	for _, in := range linked { // the digest includes only some of the link targets
-		in.told = t.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
+		in.reported = t.digestOf(t.wants[wantKey{kind: wantChart, path: in.Path}])
 	}
 	t.clear()
 	if reprune {

@@ -57,8 +57,8 @@ type hop struct {
 // An input is one input of a plan.
 type input struct {
 	plan.Input
-	given plan.Digest // the digest in the newest evaluation
-	told  plan.Digest // the digest that was last reported
+	given    plan.Digest // the digest in the newest evaluation
+	reported plan.Digest // the digest that was last reported
 }
 
 // wantKey identifies a want.

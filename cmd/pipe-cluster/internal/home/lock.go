@@ -47,14 +47,14 @@ func TryLock(path string) (*Lock, error) {
 
 // WaitLock takes the lock at path as soon as it is released. It calls waiting once if it has to wait.
 func WaitLock(ctx context.Context, path string, waiting func()) (*Lock, error) {
-	for told := false; ; {
+	for reported := false; ; {
 		l, err := TryLock(path)
 		if !errors.Is(err, ErrHeld) {
 			return l, err
 		}
-		if !told {
+		if !reported {
 			waiting()
-			told = true
+			reported = true
 		}
 		select {
 		case <-ctx.Done():

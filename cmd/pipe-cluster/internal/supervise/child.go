@@ -147,12 +147,12 @@ func (s *supervisor) listen(name string, r io.Reader) {
 }
 
 func (s *supervisor) probe(ctx context.Context, c child) {
-	began, told := time.Now(), ""
+	began, reported := time.Now(), ""
 	for err := c.probe(ctx); err != nil; err = c.probe(ctx) {
 		// At first, the child is only starting.
-		if text := fmt.Sprintf("waiting for %s: %v", c.name, err); time.Since(began) > slow && text != told && ctx.Err() == nil {
+		if text := fmt.Sprintf("waiting for %s: %v", c.name, err); time.Since(began) > slow && text != reported && ctx.Err() == nil {
 			s.doing(text)
-			told = text
+			reported = text
 		}
 		select {
 		case <-ctx.Done():

@@ -1,7 +1,8 @@
+//go:build !windows
+
 package build_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log"
@@ -12,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,50 +21,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
-	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
-	"github.com/pipelinefile/pipe/runtime/build/daemon"
 )
 
-// A worker is a BuildKit of one test.
-type worker struct {
-	at   daemon.Background
-	addr string
-	pid  int
-}
-
-// startWorker starts a BuildKit with an empty cache.
-func startWorker(t testing.TB) *worker {
-	t.Helper()
-	w := &worker{at: daemon.Background{Home: t.TempDir(), Idle: time.Minute}}
-	w.start(t)
-	t.Cleanup(func() {
-		w.start(t) // one that was killed leaves mounts, which the next one removes
-		if err := w.at.Process().Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return w
-}
-
-// start starts it if it does not run, at the same address.
-func (w *worker) start(t testing.TB) {
-	t.Helper()
-	a, err := w.at.Ensure(context.Background())
-	if err != nil {
-		unavailable(t, "buildkit", err)
-	}
-	t.Cleanup(a.Release)
-	if w.addr != "" && w.addr != a.Addr {
-		t.Fatalf("BuildKit is at %s now, and was at %s", a.Addr, w.addr)
-	}
-	w.addr, w.pid = a.Addr, a.PID
-}
-
+// signal sends a signal to it.
 func (w *worker) signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(w.pid, s); err != nil {
@@ -87,13 +49,6 @@ func builtOn(t testing.TB, r *record, workers []*worker) *worker {
 	}
 	t.Errorf("no builder is named in\n%s", text)
 	return workers[0]
-}
-
-// onPlatform is a build for which no builder is asked for its platform.
-func onPlatform(source string) plan.BuildSpec {
-	s := spec(source)
-	s.Platforms = []string{"linux/amd64"}
-	return s
 }
 
 // TestBuilderLost ends a builder in the middle of a build: the other one builds, and nothing
@@ -189,18 +144,6 @@ func TestBuilderLost(t *testing.T) {
 	}
 }
 
-// retried returns the retries among the events.
-func (r *record) retried() (all []runtime.Retried) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.events {
-		if e, ok := e.(runtime.Retried); ok {
-			all = append(all, e)
-		}
-	}
-	return all
-}
-
 // TestBuilderOfCache checks that builds of changed sources are on the builders that have their
 // caches, whatever the order of the addresses.
 func TestBuilderOfCache(t *testing.T) {
@@ -237,29 +180,6 @@ func TestBuilderOfCache(t *testing.T) {
 			t.Errorf("image %d is built on %s, cached: %v, want on %s, cached", i, after[i].addr, cached[i], before[i].addr)
 		}
 	}
-}
-
-// A refusing is a BuildKit that responds, but accepts no builds.
-type refusing struct {
-	controlapi.UnimplementedControlServer
-	asked atomic.Int32 // to build
-}
-
-func (r *refusing) Info(context.Context, *controlapi.InfoRequest) (*controlapi.InfoResponse, error) {
-	return &controlapi.InfoResponse{}, nil
-}
-
-func (r *refusing) Solve(context.Context, *controlapi.SolveRequest) (*controlapi.SolveResponse, error) {
-	r.asked.Add(1)
-	return nil, status.Error(codes.Unavailable, "no more builds here")
-}
-
-func (r *refusing) Session(controlapi.Control_SessionServer) error {
-	return status.Error(codes.Unavailable, "no more builds here")
-}
-
-func (r *refusing) Status(*controlapi.StatusRequest, controlapi.Control_StatusServer) error {
-	return status.Error(codes.Unavailable, "no more builds here")
 }
 
 // TestBuilderRefuses builds with a builder that accepts no builds: one build asks it, and the

@@ -8,7 +8,6 @@ import (
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/internal/background"
-	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/registry/serve"
@@ -36,11 +35,6 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short: "A process that renders charts",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return render.Main(a.stdin, ui.Raw(a.stdout), a.exit) },
-	}, &cobra.Command{
-		Use:   "guard",
-		Short: "A process that ends what a build has started",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return build.Guard(a.stdin) },
 	}, a.registryCmd(), &cobra.Command{
 		Use:   "stop",
 		Short: "Stop the embedded builder and the embedded registry",

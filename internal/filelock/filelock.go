@@ -25,12 +25,9 @@ const interval = 50 * time.Millisecond
 // the lock. When ctx is done, Acquire returns its cause.
 func Acquire(ctx context.Context, path string) (release func(), err error) {
 	for {
-		file, err := try(path)
-		if err != nil {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if file != nil {
-			return func() { _ = file.Close() }, nil // this releases the lock
+		release, err := Try(path)
+		if err != nil || release != nil {
+			return release, err
 		}
 		select {
 		case <-ctx.Done():
@@ -38,6 +35,18 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 		case <-time.After(interval):
 		}
 	}
+}
+
+// Try locks the file as Acquire does, or returns nil if another one holds the lock.
+func Try(path string) (release func(), err error) {
+	file, err := try(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if file == nil {
+		return nil, nil
+	}
+	return func() { _ = file.Close() }, nil // this releases the lock
 }
 
 // try returns the locked file, or nil if it cannot be locked now.

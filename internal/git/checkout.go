@@ -49,8 +49,10 @@ type Checkout struct {
 func sumFile(dir string) string  { return dir + ".sum" }
 func lockFile(dir string) string { return dir + ".lock" }
 func newDir(dir string) string {
-	return filepath.Join(filepath.Dir(dir), ".new-"+filepath.Base(dir)+"-")
+	return filepath.Join(filepath.Dir(dir), newPrefix+filepath.Base(dir)+"-")
 }
+
+const newPrefix = ".new-"
 
 // Get returns the checkout of a commit. An existing one is verified once by each process, and
 // created again if it is damaged, or if it has pointers and git-lfs is installed now. To
@@ -240,14 +242,28 @@ func removeNew(dir string) {
 	}
 }
 
-// removeOld removes checkouts that have not been used for a long time, and the remains of
-// killed processes.
+// removeDead removes what killed processes have left of a checkout, unless another process creates it
+// now.
+func removeDead(dir string) {
+	if release, err := filelock.Try(lockFile(dir)); err == nil && release != nil {
+		removeNew(dir)
+		release()
+	}
+}
+
+// removeOld removes checkouts that have not been used for a long time, and what killed processes
+// have left of others.
 func removeOld(all string) {
 	entries, err := os.ReadDir(all)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
+		if rest, ok := strings.CutPrefix(e.Name(), newPrefix); ok {
+			commit, _, _ := strings.Cut(rest, "-")
+			removeDead(filepath.Join(all, commit))
+			continue
+		}
 		info, err := e.Info()
 		if err == nil && time.Since(info.ModTime()) > checkoutAge {
 			os.RemoveAll(filepath.Join(all, e.Name()))

@@ -67,8 +67,8 @@ func process(t *testing.T, dir, repository, commit string) (*exec.Cmd, io.WriteC
 	return cmd, in, out
 }
 
-// TestCheckoutsKilled: what a killed process has left is removed, and the next one fetches the
-// commit.
+// TestCheckoutsKilled: git ends with a killed process, what that has left is removed, and the next
+// one fetches the commit.
 func TestCheckoutsKilled(t *testing.T) {
 	s := newServer(t)
 	shop := s.repository("shop.git")
@@ -77,8 +77,10 @@ func TestCheckoutsKilled(t *testing.T) {
 	fetching, over := make(chan bool), make(chan bool)
 	s.set(false, func(req *http.Request) bool {
 		if req.Method == http.MethodPost {
+			io.Copy(io.Discard, req.Body) // then the server notices that the client is gone
 			fetching <- true
-			<-over
+			<-req.Context().Done()
+			close(over)
 			return false
 		}
 		return true
@@ -92,17 +94,32 @@ func TestCheckoutsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+	select {
+	case <-over:
+	case <-time.After(time.Minute):
+		t.Fatal("git still waits for the server")
+	}
 	s.set(false, nil)
-	close(over)
-	if left := names(t, dir); len(left) != 2 || !strings.HasPrefix(left[0], ".new-"+commit) {
+	left := names(t, dir)
+	if len(left) != 2 || !strings.HasPrefix(left[0], ".new-"+commit) {
 		t.Fatalf("the killed process has left %q", left)
+	}
+	other := shop.commit(map[string]string{"x": "other"})
+	if _, err := get(t.Context(), &git.Checkouts{Dir: dir}, shop.url, other); err != nil {
+		t.Fatal(err)
+	}
+	if now := names(t, dir); slices.Contains(now, left[0]) {
+		t.Errorf("the checkout of another commit has left %q", now)
+	}
+	for _, suffix := range []string{"", ".sum", ".lock"} {
+		os.RemoveAll(filepath.Join(dir, other+suffix))
 	}
 	c := &git.Checkouts{Dir: dir, Notice: func(text string) { t.Error(text) }}
 	got, err := get(t.Context(), c, shop.url, commit)
 	if err != nil || !maps.Equal(s.files(got.Dir), map[string]string{"x": "text"}) {
 		t.Errorf("Get = %+v, %v", got, err)
 	}
-	if left := names(t, dir); !slices.Equal(left, []string{commit, commit + ".lock", commit + ".sum"}) {
+	if left = names(t, dir); !slices.Equal(left, []string{commit, commit + ".lock", commit + ".sum"}) {
 		t.Errorf("left are %q", left)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pipelinefile/pipe/internal/procgroup"
 )
 
 // ErrMissing is the error if the program git is not found.
@@ -48,8 +50,8 @@ const maxOutput = 256 << 20
 
 // Run runs git with args, whose first element is the command, and returns its standard
 // output. The user's settings apply, including credential helpers and url.….insteadOf. If
-// ctx is done, Run kills git with all processes that it has started, and returns the
-// cause. An error contains the message of git, see [Complaint]; it is [syscall.ENOSPC] if the
+// ctx is done, Run kills git with all processes that it has started, such as the one that
+// transfers files, and returns the cause; they also end if this process is killed. An error contains the message of git, see [Complaint]; it is [syscall.ENOSPC] if the
 // disk is full.
 func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	all := slices.Clone(safe)
@@ -57,14 +59,13 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 		all = append(all, "-c", s)
 	}
 	cmd := exec.CommandContext(ctx, "git", append(all, args...)...)
-	whole(cmd)
 	cmd.Dir = o.Dir
 	cmd.WaitDelay = time.Second
 	cmd.Stdin = o.Stdin
 	cmd.Env = environ(cmd.Environ(), o.Transports)
 	out, stderr := &output{left: maxOutput}, &output{left: maxOutput}
 	cmd.Stdout, cmd.Stderr = out, stderr
-	err := cmd.Run()
+	err := run(cmd)
 	switch {
 	case err == nil:
 		return out.Bytes(), nil
@@ -82,6 +83,20 @@ func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 		}
 	}
 	return nil, err
+}
+
+// run runs git in a process group.
+func run(cmd *exec.Cmd) error {
+	group, err := procgroup.New()
+	if err != nil {
+		return err
+	}
+	defer group.Release() // a cache of credentials that git has started is for the next ones, too
+	cmd.Cancel = func() error { group.Kill(); return nil }
+	if err := group.Start(cmd); err != nil {
+		return err
+	}
+	return cmd.Wait()
 }
 
 // A fullError is an error of git that is due to a full disk.

@@ -1,57 +1,62 @@
 //go:build !windows
 
-package build
+package procgroup
 
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os/exec"
 	"sync"
 	"syscall"
 )
 
-// A group is the process group of a command. Its leader is a process that kills the group when this
-// process ends, even if it is killed.
-type group struct {
+// A Group is the process group of a command.
+type Group struct {
 	guard *exec.Cmd // nil: the command is the leader
-	stdin io.Closer
+	stdin io.Closer // of the guard
 
 	mu sync.Mutex
 	id int // guarded by mu; 0: it has no process
 }
 
-// newGroup starts the leader of a new group.
-func newGroup(executable string) (*group, error) {
-	if executable == "" {
-		return &group{}, nil
-	}
-	guard := exec.Command(executable, GuardArgs()...)
-	guard.Env = []string{"GOTRACEBACK=none"}
-	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := guard.StdinPipe()
+// guard is a script that ignores the signals of Ask, and kills its process group when its standard
+// input ends. It needs no other program.
+const guard = "trap '' TERM INT HUP; read -r _; kill -s KILL 0"
+
+// New starts the leader of a new group. Without /bin/sh, the command becomes the leader, and nothing
+// ends the group if this process is killed.
+func New() (*Group, error) {
+	sh := exec.Command("/bin/sh", "-c", guard)
+	sh.Env, sh.Dir = []string{}, "/"
+	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := sh.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := guard.Start(); err != nil {
+	if err := sh.Start(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return &Group{}, nil
+		}
 		return nil, err
 	}
-	return &group{guard: guard, stdin: stdin, id: guard.Process.Pid}, nil
+	return &Group{guard: sh, stdin: stdin, id: sh.Process.Pid}, nil
 }
 
-// add makes cmd, which was not started yet, start in the group.
-func (g *group) add(cmd *exec.Cmd) {
+// Start starts the command in the group. A group has only one command, which may start others.
+func (g *Group) Start(cmd *exec.Cmd) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.id}
-}
-
-// started notes that cmd was started.
-func (g *group) started(cmd *exec.Cmd) {
-	if g.guard == nil {
+	err := cmd.Start()
+	if err == nil && g.guard == nil {
 		g.id = cmd.Process.Pid
 	}
+	return err
 }
 
-// ask asks the processes of the group to end.
-func (g *group) ask() {
+// Ask asks all processes of the group to end.
+func (g *Group) Ask() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.id != 0 {
@@ -59,24 +64,34 @@ func (g *group) ask() {
 	}
 }
 
-// kill kills the processes of the group, which is not used any more.
-func (g *group) kill() {
+// Kill kills all processes of the group, which cannot be used any more.
+func (g *Group) Kill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.id == 0 {
-		return
-	}
-	_ = syscall.Kill(-g.id, syscall.SIGKILL) // all may have ended
-	g.id = 0
-	if g.guard != nil {
-		_ = g.stdin.Close()
-		_ = g.guard.Wait() // it was killed
+	if g.id != 0 {
+		_ = syscall.Kill(-g.id, syscall.SIGKILL) // all may have ended
+		g.end()
 	}
 }
 
-func killOwnGroup() error {
-	if syscall.Getpgrp() != syscall.Getpid() {
-		return errors.New("this command guards a build of pipe and cannot be run by hand")
+// Release leaves what the command has left behind as it is, even if this process is killed. The group
+// cannot be used any more.
+func (g *Group) Release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.id != 0 {
+		if g.guard != nil {
+			_ = g.guard.Process.Kill() // before its standard input ends
+		}
+		g.end()
 	}
-	return syscall.Kill(0, syscall.SIGKILL)
+}
+
+// end waits for the guard, which was killed.
+func (g *Group) end() {
+	g.id = 0
+	if g.guard != nil {
+		_ = g.guard.Wait() // it closes stdin
+		_ = g.stdin.Close()
+	}
 }

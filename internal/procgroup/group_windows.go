@@ -1,25 +1,41 @@
-package build
+package procgroup
 
 import (
 	"os"
 	"os/exec"
+	"sync"
 )
 
-// A group is the process of a command: there are no process groups.
-type group struct{ process *os.Process }
+// A Group is the process of a command: there are no process groups, and nothing ends it if this
+// process is killed.
+type Group struct {
+	mu      sync.Mutex
+	process *os.Process // guarded by mu
+}
 
-func newGroup(string) (*group, error) { return &group{}, nil }
+// New returns a new group.
+func New() (*Group, error) { return &Group{}, nil }
 
-func (g *group) add(*exec.Cmd) {}
+// Start starts the command in the group.
+func (g *Group) Start(cmd *exec.Cmd) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := cmd.Start()
+	g.process = cmd.Process
+	return err
+}
 
-func (g *group) started(cmd *exec.Cmd) { g.process = cmd.Process }
+// Ask kills the command, which cannot be asked.
+func (g *Group) Ask() { g.Kill() }
 
-func (g *group) ask() { g.kill() }
-
-func (g *group) kill() {
+// Kill kills the command.
+func (g *Group) Kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.process != nil {
 		_ = g.process.Kill() // it may have ended
 	}
 }
 
-func killOwnGroup() error { return nil }
+// Release leaves what the command has left behind as it is.
+func (g *Group) Release() {}

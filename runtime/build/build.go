@@ -80,9 +80,6 @@ type Options struct {
 	// Environ are the variables that all these programs get, as NAME=value. They should be PATH and
 	// HOME: no secret of this process is for them.
 	Environ []string
-	// Executable is a program that runs [Guard] if its arguments are [GuardArgs], such as pipe. It
-	// ends what these programs have started if this process is killed. Default: nothing does.
-	Executable string
 	// Attest attaches provenance and SBOMs to images (I12, I13). Default: they have none.
 	Attest Attest
 	// Notice, if set, is called with what was damaged in CacheDir and is created again.
@@ -126,6 +123,7 @@ type Builder struct {
 	checkouts git.Checkouts
 	fetches   flight.Group[*git.Checkout] // by commit
 	tags      tags                        // of base images
+	sweep     sync.Once                   // removes what killed processes have left
 
 	mu   sync.Mutex
 	seen map[string]seen                // by specification; guarded by mu

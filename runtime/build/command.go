@@ -19,12 +19,17 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/pipelinefile/pipe/internal/filelock"
+	"github.com/pipelinefile/pipe/internal/procgroup"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
 // outputName is the name of the image in the temporary directory of a command.
 const outputName = "image"
+
+// scratchPrefix is what the names of temporary directories begin with.
+const scratchPrefix = "pipe-build-"
 
 // byProgram has programs of this machine make the image of spec, and pushes it. Nothing runs them for
 // another purpose, and only [Builder.Build] calls it.
@@ -33,11 +38,12 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	if err != nil {
 		return "", problem(spec, err, "")
 	}
-	scratch, err := os.MkdirTemp("", "pipe-build-")
+	b.sweep.Do(func() { filelock.RemoveDead("", scratchPrefix) })
+	scratch, release, err := filelock.TempDir("", scratchPrefix)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(scratch)
+	defer release() //nolint:errcheck // what cannot be removed now, the next process removes
 	r := &programs{builder: b, spec: spec, src: src, dir: dir, scratch: scratch, platforms: src.platforms(spec), progress: newProgress(emit, hider(nil))}
 	var image remote.Taggable
 	if spec.Go != nil {
@@ -171,26 +177,24 @@ func (r *programs) once(ctx context.Context, p process, id digest.Digest) error 
 	if cmd.Stderr = in; cmd.Stdout == nil {
 		cmd.Stdout = in
 	}
-	together, err := newGroup(r.builder.opts.Executable)
+	group, err := procgroup.New()
 	if err != nil {
 		in.Close()
 		return err
 	}
-	defer together.kill()
-	together.add(cmd)
-	err = cmd.Start()
+	defer group.Kill()
+	err = group.Start(cmd)
 	in.Close()
 	if err != nil {
 		return notStarted(p.args[0], err)
 	}
-	together.started(cmd)
 	ended := make(chan struct{})
 	stopped := context.AfterFunc(ctx, func() {
-		together.ask()
+		group.Ask()
 		select {
 		case <-ended:
 		case <-time.After(grace):
-			together.kill()
+			group.Kill()
 		}
 	})
 	defer stopped()
@@ -208,7 +212,7 @@ func (r *programs) once(ctx context.Context, p process, id digest.Digest) error 
 	}()
 	err = cmd.Wait()
 	close(ended)
-	together.kill() // what it has left behind, which may hold its output open
+	group.Kill() // what it has left behind, which may hold its output open
 	select {
 	case <-reported:
 	case <-time.After(grace): // a process that has left the group holds it open
@@ -290,13 +294,3 @@ func findProgram(name, dir string, env []string) (string, error) {
 	}
 	return "", fmt.Errorf("the program %s is not in the PATH, %s: install it", name, dirs)
 }
-
-// Guard is the main function of a process that leads the process group of a command: when stdin
-// ends, because the process that builds is gone, it kills the group.
-func Guard(stdin io.Reader) error {
-	_, err := io.Copy(io.Discard, stdin)
-	return errors.Join(err, killOwnGroup())
-}
-
-// GuardArgs are the arguments with which [Options.Executable] runs Guard.
-func GuardArgs() []string { return []string{"daemon", "guard"} }

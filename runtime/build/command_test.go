@@ -204,7 +204,7 @@ func writes(kind string) plan.BuildSpec { return commandSpec(os.Args[0], "write-
 func commandBuilder(t testing.TB, dir string) *build.Builder {
 	t.Helper()
 	b := build.New(build.Options{
-		Dir: dir, CacheDir: t.TempDir(), Executable: os.Args[0], Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
+		Dir: dir, CacheDir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
 		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) {
 			from, err := name.ParseReference(ref)
 			if err != nil {
@@ -561,9 +561,9 @@ func TestCommandEnds(t *testing.T) {
 		gone(t, w)
 	})
 	t.Run("when the process that builds is killed", func(t *testing.T) {
-		w := word()
+		w, temp := word(), t.TempDir()
 		builder := exec.Command(os.Args[0], "-test.run=^TestCommandKilled$")
-		builder.Env = append(os.Environ(), "PIPE_TEST_WORD="+w)
+		builder.Env = append(os.Environ(), "PIPE_TEST_WORD="+w, "TMPDIR="+temp)
 		out, err := builder.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -584,6 +584,21 @@ func TestCommandEnds(t *testing.T) {
 		_ = builder.Process.Kill()
 		_ = builder.Wait()
 		gone(t, w)
+		left := func() int {
+			all, err := filepath.Glob(filepath.Join(temp, "pipe-build-[0-9]*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all)
+		}
+		if n := left(); n != 2 { // a directory and its lock
+			t.Errorf("%d files are left", n)
+		}
+		t.Setenv("TMPDIR", temp)
+		mustBuild(t, commandBuilder(t, dir), commandSpec("/bin/sh", "-c", os.Args[0]+" write-image layout"), host+"/web:3")
+		if n := left(); n != 0 {
+			t.Errorf("%d files are left by the next build", n)
+		}
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,12 +39,6 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) == 3 && os.Args[1] == "dial-stdio" {
 		os.Exit(dialStdio(os.Args[2]))
-	}
-	if slices.Equal(os.Args[1:], build.GuardArgs()) {
-		if err := build.Guard(os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
 	}
 	if len(os.Args) == 3 && os.Args[1] == "write-image" {
 		if err := writeImage(os.Args[2]); err != nil {

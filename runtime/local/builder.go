@@ -43,8 +43,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		Password:  r.password,
 		Notice:    opts.notice,
 
-		Environ:    opts.Environ,
-		Executable: opts.Executable,
+		Environ: opts.Environ,
 		Push: func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error) {
 			return r.images.Push(ctx, ref, image, emit) // it is opened after the builder
 		},

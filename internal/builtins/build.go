@@ -207,7 +207,7 @@ func (a *buildArgs) Unpack(v starlark.Value) error {
 			a.images[name] = v
 			return nil
 		case *Service:
-			return explain.Errorf("want string or image, got service").WithHint("write %s.image", v.Plan.Name)
+			return explain.Errorf("want string or image, got service").WithHint("write %s", v.Example("image"))
 		}
 		var text string
 		p := convert.String(&text, v)

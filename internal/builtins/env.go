@@ -1,7 +1,6 @@
 package builtins
 
 import (
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -36,7 +35,7 @@ func (e *envArg) Unpack(v starlark.Value) error {
 			p.Msg = "want string, int, bool, float or secret, got " + v.Type()
 			switch v := v.(type) {
 			case *Service:
-				p.Hint = fmt.Sprintf("pass what the program needs of it: such as %s.host or %s.url", v.Plan.Name, v.Plan.Name)
+				p.Hint = "pass what the program needs of it: such as " + v.Example("host") + " or " + v.Example("url")
 			case starlark.NoneType:
 				p.Hint = "leave the variable out, or give an empty string"
 			case *starlark.List, starlark.Tuple, *starlark.Dict:

@@ -66,7 +66,7 @@ func (a *imageArg) Unpack(v starlark.Value) error {
 		}
 		return nil
 	case *Service:
-		return explain.Errorf("want string or image, got service").WithHint("write %s.image", v.Plan.Name)
+		return explain.Errorf("want string or image, got service").WithHint("write %s", v.Example("image"))
 	case *Build:
 		return explain.Errorf("want string or image, got build").WithHint("pass a build as build=")
 	}

@@ -3,6 +3,8 @@ package builtins
 import (
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // for isTimeZone, where the machine has no database
 
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
@@ -195,8 +197,9 @@ type cronArgs struct {
 	Deadline    *durationArg `arg:"deadline,kw" default:"None" only:"generated scheduled" help:"how late it may start, in whole seconds; any time if not given"`
 }
 
-// isTimeZone reports whether s is written as a time zone of the IANA: names that begin with a
-// capital letter, with a slash between them, of words with one of "_+-" between them.
+// isTimeZone reports whether s is a time zone of the IANA, of the machine's database or the one
+// in this program, as Kubernetes checks it. Names begin with a capital letter, with a slash
+// between them, and consist of words with one of "_+-" between them.
 func isTimeZone(s string) bool {
 	for name := range strings.SplitSeq(s, "/") {
 		for word := range strings.SplitSeq(strings.NewReplacer("_", "/", "+", "/", "-", "/").Replace(name), "/") {
@@ -208,7 +211,8 @@ func isTimeZone(s string) bool {
 			return false
 		}
 	}
-	return s != "Local"
+	_, err := time.LoadLocation(s)
+	return err == nil && s != "Local"
 }
 
 // cron checks the options of a schedule.
@@ -219,7 +223,7 @@ func (c *Call) cron(schedule string, a *cronArgs) plan.Cron {
 		}
 	}
 	if a.TimeZone != "" && !isTimeZone(a.TimeZone) {
-		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write, for example, "Europe/Berlin" or "Etc/UTC"`))
+		c.wrong("time_zone", explain.Errorf("%q is not a valid time zone", explain.Clip(a.TimeZone)).WithHint(`write a name of the IANA time zone database, such as "Europe/Berlin" or "Etc/UTC"`))
 	}
 	if a.Concurrency != "" {
 		c.wrong("concurrency", c.choice("concurrency", a.Concurrency))

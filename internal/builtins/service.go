@@ -96,7 +96,17 @@ func (s *Service) Instead(typ string) string {
 	if typ != "str" {
 		return ""
 	}
-	return fmt.Sprintf("a service is not a string; its attributes are: such as %s.host", s.Plan.Name)
+	return "a service is not a string; its attributes are: such as " + s.Example("host")
+}
+
+// Example returns how a file may write that attribute, such as "web_api.host" for the
+// service web-api, for hints.
+func (s *Service) Example(attr string) string {
+	variable := strings.ReplaceAll(s.Plan.Name, "-", "_")
+	if plan.CheckName(s.Plan.Name, plan.MaxServiceName) != nil || variable[0] <= '9' {
+		variable = "service"
+	}
+	return variable + "." + attr
 }
 
 // Hash makes a service usable as a key.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/internal/misspell"
@@ -203,7 +202,7 @@ func (a *assembly) credentials(services []*builtins.Service) {
 			hint := "write its attributes: .url, .user and .password are secrets, .host, .port and .database are known here"
 			switch key := ref.Key; key {
 			case "url", "user", "password", "host", "port", "database":
-				hint = fmt.Sprintf("write .%s of the database, such as %s.%s", key, strings.ReplaceAll(db.Plan.Name, "-", "_"), key)
+				hint = fmt.Sprintf("write .%s of the database, such as %s", key, db.Example(key))
 			case "":
 				hint = "name one of its keys with key =, or " + hint
 			default:

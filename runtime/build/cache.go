@@ -72,7 +72,7 @@ func (n *noCache) warn(j job, ref string, hide func(string) string, emit runtime
 		why := strings.TrimPrefix(strings.TrimPrefix(f.why, "failed to configure registry cache importer: "), ref+": ")
 		hint := "the image does not need it; check that the registry can be reached and accepts the cache"
 		if access := accessHint(why, host); access != "" {
-			hint = strings.TrimPrefix(access, ": ")
+			hint = access
 		}
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: j.spec.Pos,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,21 +27,18 @@ func explain(err error, j job, p *progress) error {
 		b := j.buildError(err, p, nil)
 		b.Err = &cause{exitText(exit, b.Log), err}
 		return b
+	case pushError.MatchString(text):
+		said := readAnswer(hostOf(j.ref), pushError.FindStringSubmatch(text)[1])
+		failed := &cause{fmt.Sprintf("push the image to %s: %s", j.ref, said), &unpushed{err, said.away}}
+		if do := said.advice(); do != "" {
+			return runtime.Advise(failed, runtime.Advice{Do: do})
+		}
+		return failed
 	case strings.Contains(text, "no space left on device"):
 		full := &cause{fmt.Sprintf("build %s: the disk of the builder is full (%s): free some space there", j.spec.ID, text), err}
 		return runtime.Advise(full, runtime.Advice{Do: "make room on the disk of the builder and run again"})
 	}
-	if host, why, away, ok := pushed(text, j.ref); ok {
-		failed := &cause{fmt.Sprintf("push the image to %s: %s%s", j.ref, why, accessHint(why, host)), &unpushed{err, away}}
-		switch {
-		case away:
-			return runtime.Advise(failed, runtime.Advice{Do: "run again when it can be reached"})
-		case noRoom(why):
-			return runtime.Advise(failed, runtime.Advice{Do: "make room on the disk of the registry and run again"})
-		}
-		return failed
-	}
-	words, advice := sourceText(text)
+	words, advice := sourceText(p.ofBase(text))
 	said := &cause{words, err}
 	advised := func(err error) error {
 		if advice == "" {
@@ -136,6 +132,10 @@ func exitText(e *gatewaypb.ExitError, log []string) string {
 		} else if m != nil {
 			return "the image has no program " + m[1]
 		}
+		if strings.HasSuffix(log[n-1], ": exec format error") {
+			return "its program is for another platform than that of the builder: use images for that platform, " +
+				"install QEMU for the other one where the builder runs, or build there with a builder of that platform"
+		}
 	}
 	switch {
 	case e.ExitCode == gatewaypb.UnknownExitStatus && e.Err != nil && e.Err.Error() != "":
@@ -151,10 +151,10 @@ func exitText(e *gatewaypb.ExitError, log []string) string {
 var (
 	parseError = regexp.MustCompile(`^dockerfile parse error on line \d+: `)
 	noTarget   = regexp.MustCompile(`^target stage (".*") could not be found$`)
-	metadata   = regexp.MustCompile(`failed to resolve source metadata for (\S+): (.*)$`)
+	metadata   = regexp.MustCompile(`(?s)failed to resolve source metadata for (\S+): (.*)$`)
 	checksum   = regexp.MustCompile(`failed to calculate checksum of ref \S+: "(.*)": not found$`)
-	pushError  = regexp.MustCompile(`^failed to push (\S+): (.*)$`)
-	request    = regexp.MustCompile(`^failed to do request: \w+ "[^"]*": `)
+	stageStep  = regexp.MustCompile(`^\[(.*?)\d+/\d+\](?: FROM (\S+?)(?:@sha256:[0-9a-f]+)?$)?`)
+	pushError  = regexp.MustCompile(`(?s)^failed to push \S+: (.*)$`)
 )
 
 // tagLookup is what BuildKit adds to the error of a lookup that [sources] has requested.
@@ -181,40 +181,35 @@ func sourceText(text string) (words, advice string) {
 	if why == "not found" {
 		return fmt.Sprintf("there is no image %s: check its name and tag", image), ""
 	}
-	host, _, _ := strings.Cut(image, "/")
-	return fmt.Sprintf("the image %s cannot be pulled: %s%s", image, why, accessHint(why, host)),
+	return fmt.Sprintf("the image %s cannot be pulled: %s", image, readAnswer(hostOf(image), why)),
 		"correct the name of that image, or run again when its registry can be reached"
 }
 
-// pushed reports whether text is an error of the push, to which registry and why. away is
-// true if the registry did not answer.
-func pushed(text, ref string) (host, why string, away, ok bool) {
-	m := pushError.FindStringSubmatch(text)
-	if m == nil {
-		return "", "", false, false
-	}
-	host, _, _ = strings.Cut(ref, "/")
-	why = request.ReplaceAllString(m[2], "")
-	if away = why != m[2]; away { // an error of the network, not of the registry
-		why = fmt.Sprintf("registry %s cannot be reached: %s: check that it is running, and its address", host, why)
-	}
-	return host, why, away, true
-}
+// noLayer begins the error of a step that needs a layer of a base image.
+const noLayer = "failed to compute cache key: "
 
-// noRoom reports whether a registry rejects a push because its disk is full. BuildKit passes
-// on only the message of the registry's answer.
-func noRoom(why string) bool {
-	return slices.ContainsFunc([]string{"no space left", "is full", "disk full", "quota exceeded"}, func(s string) bool { return strings.Contains(why, s) })
-}
-
-// accessHint returns what to do if a registry denies access.
-func accessHint(why, host string) string {
-	for _, s := range []string{"401 Unauthorized", "403 Forbidden", "insufficient_scope", "access denied", "authorization failed", "no basic auth credentials"} {
-		if strings.Contains(why, s) {
-			return ": log in with 'docker login " + host + "'"
+// ofBase adds to the error of a layer that cannot be pulled which image it is of, as in the
+// errors of lookups. BuildKit reports such an error for the step that needs the layer.
+func (p *progress) ofBase(text string) string {
+	why, ok := strings.CutPrefix(text, noLayer)
+	if !ok {
+		return text
+	}
+	images, stage := map[string]string{}, "" // the images by stage, and the stage of the step
+	for _, s := range p.steps {
+		m := stageStep.FindStringSubmatch(s.name)
+		switch {
+		case m == nil:
+		case m[2] != "":
+			images[m[1]] = m[2]
+		case s.failed != "" && strings.HasSuffix(text, s.failed):
+			stage = m[1]
 		}
 	}
-	return ""
+	if image := images[stage]; image != "" {
+		return "failed to resolve source metadata for " + image + ": " + why
+	}
+	return text
 }
 
 // noise matches prefixes that are of no use to the reader.

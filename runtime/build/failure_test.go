@@ -29,6 +29,9 @@ func fails(t testing.TB, b *build.Builder, s plan.BuildSpec, ref string) (*recor
 	return &r, err
 }
 
+// foreign is the header of a program for s390x.
+const foreign = "\x7fELF\x02\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x16\x00\x00\x00\x01"
+
 // TestBuildWrong tests builds with mistakes in their source.
 func TestBuildWrong(t *testing.T) {
 	host := images(t)
@@ -44,6 +47,8 @@ func TestBuildWrong(t *testing.T) {
 			want: "RUN echo working; echo broken; exit 7: exit status 7", line: 6, log: "working,broken"},
 		{name: "a command that is not there", dockerfile: shell + "RUN nothere\n",
 			want: "RUN nothere: exit status 127: a command was not found in the image", line: 4, log: "/bin/sh: nothere: not found"},
+		{name: "a program of another platform", dockerfile: "FROM scratch\nCOPY other /bin/sh\nRUN x\n", line: 3, want: "RUN x: its program is for another platform than that of the builder: " +
+			"use images for that platform, install QEMU for the other one where the builder runs, or build there with a builder of that platform"},
 		{name: "no shell", dockerfile: "FROM scratch\nRUN x\n", line: 2,
 			want: "RUN x: the image has no shell, /bin/sh: use a base image that has one, or COPY what was made in another stage"},
 		{name: "an instruction that there is not", dockerfile: "FROM scratch\nCOPPY a b\n",
@@ -59,7 +64,7 @@ func TestBuildWrong(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := func(text string) string { return strings.ReplaceAll(text, "HOST", host) }
-			dir := workspace(t, files{"web/docker/Dockerfile": in(test.dockerfile), "web/busybox": "", "web/x": "x"})
+			dir := workspace(t, files{"web/docker/Dockerfile": in(test.dockerfile), "web/busybox": "", "web/x": "x", "web/other*": foreign})
 			s := spec("web")
 			s.Dockerfile = "docker/Dockerfile"
 			if test.spec != nil {

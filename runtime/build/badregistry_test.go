@@ -206,3 +206,56 @@ func TestPushToBadRegistry(t *testing.T) {
 		})
 	}
 }
+
+// TestHeadIsRefused builds with registries that refuse HEAD requests for manifests, and answer
+// those with GET.
+func TestHeadIsRefused(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			r := newBadRegistry(t)
+			r.pushed(t, "base:1")
+			bad := answers(func(q *http.Request) bool {
+				return q.Method == http.MethodHead && strings.Contains(q.URL.Path, "/manifests/")
+			}, status, "UNSUPPORTED", "no HEAD")
+			r.bad.Store(&bad)
+			dir := workspace(t, files{"web/Dockerfile": "FROM " + r.host + "/base:1\nCOPY x /\n", "web/x": t.Name()})
+			for range 2 {
+				mustBuild(t, newBuilder(t, dir), spec("web"), r.host+"/web:1")
+			}
+		})
+	}
+}
+
+// TestTokenRunsOut builds with a registry whose tokens expire while a base image is read and while
+// the image is pushed.
+func TestTokenRunsOut(t *testing.T) {
+	r := newBadRegistry(t)
+	r.pushed(t, "base:1")
+	var issued, used atomic.Int32
+	bad := disturbance(func(w http.ResponseWriter, q *http.Request) bool {
+		if q.URL.Path == "/token" {
+			used.Store(0)
+			fmt.Fprintf(w, `{"token":"token-%d"}`, issued.Add(1))
+			return true
+		}
+		// A token is good for a few requests. Uploads are interrupted, too.
+		if q.Header.Get("Authorization") == fmt.Sprintf("Bearer token-%d", issued.Load()) && used.Add(1) <= 2 {
+			return false
+		}
+		why := ""
+		if q.Header.Get("Authorization") != "" {
+			why = `,error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="test"%s`, r.host, why))
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	r.bad.Store(&bad)
+	dir := workspace(t, files{"web/Dockerfile": "FROM " + r.host + "/base:1\nCOPY x /\n", "web/x": t.Name()})
+	digest, _ := mustBuild(t, newBuilder(t, dir), spec("web"), r.host+"/web:1")
+	r.bad.Store(nil)
+	if head(t, r.host+"/web:1") != digest || issued.Load() < 3 {
+		t.Errorf("%d tokens were issued, want several", issued.Load())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -195,6 +196,7 @@ func TestTransient(t *testing.T) {
 		{&UnreachableError{Addr: "tcp://b", Lost: true, Err: errors.New("gone")}, true},
 		{&UnreachableError{Addr: "tcp://b", Err: errors.New("no such file")}, false},
 		{errors.New("connection reset by peer"), true},
+		{errors.New(`failed to do request: Head "https://x.test/v2/a/manifests/1": ` + (&stall.Error{Host: "x.test", Wait: stall.Read}).Error()), true},
 		{errors.New("exit status 1"), false},
 	} {
 		if got := transient(row.err); got != row.want {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -142,7 +143,7 @@ func unanswered(host string, err error) string {
 		op   *net.OpError
 		out  net.Error
 
-		stalled *stallError
+		stalled *stall.Error
 	)
 	// If TLS was tried first and plain HTTP after it, err joins two errors, and the first one
 	// counts.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
@@ -87,7 +88,7 @@ func isTransient(err error) bool {
 		}
 		return false
 	}
-	var stalled *stallError // may be in an error that is not a timeout
+	var stalled *stall.Error // may be in an error that is not a timeout
 	var net net.Error
 	return errors.As(err, &stalled) || isCut(err) || errors.As(err, &net) && net.Timeout()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/internal/mirrors"
+	"github.com/pipelinefile/pipe/internal/stall"
 )
 
 // A wire sends requests to registries. It makes sure that TLS is omitted only for hosts that
@@ -34,7 +35,7 @@ func newWire(plainHTTP []string) *wire {
 		inner = t.Clone() // so that the connections are not shared
 	}
 	return &wire{
-		inner: inner, plainHTTP: plainHTTP, patience: patience, writePatience: writePatience,
+		inner: inner, plainHTTP: plainHTTP, patience: stall.Read, writePatience: stall.Write,
 		answers: map[string]*http.Response{}, gates: map[string]*gate{},
 	}
 }
@@ -111,7 +112,7 @@ func (w *wire) send(r *http.Request) (*http.Response, error) {
 		leave(nil)
 		leave = func(answer *http.Response) { at.note(answer) }
 	}
-	answer, err := patiently(w.inner, r, wait)
+	answer, err := stall.RoundTrip(w.inner, r, wait)
 	leave(answer)
 	return answer, err
 }

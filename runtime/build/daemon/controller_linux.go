@@ -35,6 +35,8 @@ import (
 	"github.com/moby/buildkit/worker/runc"
 	"github.com/moby/sys/userns"
 	"golang.org/x/sys/unix"
+
+	"github.com/pipelinefile/pipe/internal/stall"
 )
 
 // newController assembles BuildKit: one worker that runs containers with runc, the Dockerfile
@@ -44,7 +46,7 @@ func newController(ctx context.Context, o options) (*control.Controller, error) 
 	if err != nil {
 		return nil, err
 	}
-	hosts := registryHosts(conf.Registries, o.Registries)
+	hosts := withTransport(registryHosts(conf.Registries, o.Registries), stall.Read, stall.Write)
 	sessions, err := session.NewManager()
 	if err != nil {
 		return nil, err
@@ -104,7 +106,7 @@ func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker
 	if err != nil {
 		return nil, err
 	}
-	opt.RegistryHosts = registryHosts(conf.Registries, o.Registries)
+	opt.RegistryHosts = withTransport(registryHosts(conf.Registries, o.Registries), stall.Read, stall.Write)
 	opt.Platforms = archutil.SupportedPlatforms(false)
 	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
 	return base.NewWorker(ctx, opt)

@@ -1,4 +1,6 @@
-package registry
+// Package stall ends requests to which a server sends nothing. A server whose machine is gone, or
+// that hangs, is silent without an error, and without this a caller would wait for it forever.
+package stall
 
 import (
 	"context"
@@ -9,28 +11,28 @@ import (
 	"time"
 )
 
-// A read is given up if the registry sends nothing for patience. A write may take it longer to
-// answer, because it may have to move gigabytes in its storage before.
+// How long registries may send nothing. A write may take them longer to answer, because they may
+// have to move gigabytes in their storage before.
 const (
-	patience      = time.Minute
-	writePatience = 5 * patience
+	Read  = time.Minute
+	Write = 5 * Read
 )
 
-// A stallError says that a registry has accepted a request and sends nothing.
-type stallError struct {
-	host string
-	wait time.Duration
+// An Error says that a registry has accepted a request and sends nothing.
+type Error struct {
+	Host string
+	Wait time.Duration
 }
 
-func (e *stallError) Error() string {
-	return fmt.Sprintf("registry %s has sent nothing for %s", shownHost(e.host), e.wait)
+func (e *Error) Error() string {
+	return fmt.Sprintf("registry %s has sent nothing for %s", e.Host, e.Wait)
 }
 
 // Timeout makes it one of the errors after which a request is sent again.
-func (e *stallError) Timeout() bool { return true }
+func (e *Error) Timeout() bool { return true }
 
 // Temporary implements the deprecated method of net.Error.
-func (e *stallError) Temporary() bool { return true }
+func (e *Error) Temporary() bool { return true }
 
 // A watchdog cancels a request when nothing is sent and nothing is received.
 type watchdog struct {
@@ -41,9 +43,9 @@ type watchdog struct {
 	host    string
 }
 
-// patiently sends a request, and ends it with a *stallError if nothing moves. The time that
+// RoundTrip sends a request, and ends it with an *[Error] if nothing moves for a time. The time that
 // the caller needs to read the answer, or to provide the body, does not count.
-func patiently(inner http.RoundTripper, r *http.Request, wait time.Duration) (*http.Response, error) {
+func RoundTrip(inner http.RoundTripper, r *http.Request, wait time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	w := &watchdog{wait: wait, cancel: cancel, host: r.URL.Host}
 	w.timer = time.AfterFunc(wait, func() {
@@ -66,7 +68,7 @@ func patiently(inner http.RoundTripper, r *http.Request, wait time.Duration) (*h
 
 func (w *watchdog) err(err error) error {
 	if err != nil && w.stalled.Load() {
-		return &stallError{w.host, w.wait}
+		return &Error{w.host, w.wait}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -140,8 +141,10 @@ func unanswered(host string, err error) string {
 	var (
 		dns  *net.DNSError
 		cert *tls.CertificateVerificationError
-		op   *net.OpError
-		out  net.Error
+
+		invalid x509.CertificateInvalidError
+		op      *net.OpError
+		out     net.Error
 
 		stalled *stall.Error
 	)
@@ -153,6 +156,8 @@ func unanswered(host string, err error) string {
 		return fmt.Sprintf("registry %s is to be used without TLS, which is only allowed on loopback", host)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Sprintf("registry %s cannot be reached: no such host: check its name", host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("the certificate of registry %s is not valid now: %v: check the clock of this machine, or ask the operator of the registry", host, invalid)
 	case errors.As(err, &cert):
 		return fmt.Sprintf("the certificate of registry %s is not trusted: %v: add its certificate authority to this system", host, cert.Err)
 	case errors.Is(err, http.ErrSchemeMismatch):

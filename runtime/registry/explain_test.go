@@ -2,8 +2,14 @@ package registry
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -69,11 +75,33 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// fromLater returns a certificate that is valid in half an hour, as for a machine whose clock is
+// an hour slow.
+func fromLater(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"registry.test"}, NotBefore: time.Now().Add(30 * time.Minute), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
 // Error messages for registries that do not answer.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	tls := httptest.NewTLSServer(http.NotFoundHandler())
-	t.Cleanup(tls.Close)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	late := httptest.NewUnstartedServer(http.NotFoundHandler())
+	late.TLS = fromLater(t)
+	late.StartTLS()
+	t.Cleanup(late.Close)
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +112,8 @@ func TestNoAnswer(t *testing.T) {
 	for _, row := range []struct{ name, host, at, want string }{
 		{"refused", "registry.test", "127.0.0.1:1", "registry registry.test cannot be reached: connection refused: check that it is running, and its address"},
 		{"no TLS", "registry.test", plain.Listener.Addr().String(), "registry registry.test does not use TLS, which is only accepted on loopback: check its port"},
-		{"certificate", "registry.test", tls.Listener.Addr().String(), "the certificate of registry registry.test is not trusted: "},
+		{"certificate", "registry.test", secure.Listener.Addr().String(), "the certificate of registry registry.test is not trusted: "},
+		{"clock", "registry.test", late.Listener.Addr().String(), "the certificate of registry registry.test is not valid now: x509: certificate has expired or is not yet valid: "},
 		{"name", "registry.invalid", "", "registry registry.invalid cannot be reached: no such host: check its name"},
 		{"private address", "10.0.0.1:5000", "127.0.0.1:1", "registry 10.0.0.1:5000 cannot be reached: connection refused: check that it is running, and its address"},
 		{"silent", "registry.test", silent.Addr().String(), "registry registry.test does not respond: check the network and its address"},

@@ -247,10 +247,19 @@ func TestIndex(t *testing.T) {
 			t.Fatalf("change %d was not seen", i)
 		}
 	}
+	old = time.Now().Add(time.Hour) // as on a file server whose clock is ahead
+	for i := range 5 {
+		change(fmt.Sprintf("%04d", i))
+		if id() == first {
+			t.Fatalf("change %d of a file with a time to come was not seen", i)
+		}
+	}
 	change("main")
 	if id() != first {
 		t.Error("the same content has another identity")
 	}
+	old = time.Now().Add(-time.Hour)
+	change("main")
 	damage := func(how string, data func(old []byte) []byte) {
 		t.Helper()
 		for _, path := range indexes(t, cache) {

@@ -54,8 +54,9 @@ lint: ## format and linters, for this system and for those that pipe also compil
 extension: ## test and pack the VS Code extension with what it needs: examples/vscode/pipelinefile.vsix; needs npm
 	cd examples/vscode && npm ci --no-audit --no-fund && npm test && npm run package
 
-kills: cluster ## kill 200 processes at writes to the cluster and at any time, 40 at those of two environments of one namespace, 50 at requests to the registry, and others while they take over releases or copy images of charts: nothing may be lost
+kills: deps cluster ## kill 200 processes at writes to the cluster and at any time, 40 at those of two environments of one namespace, 50 at requests to the registry, others while they take over releases or copy images of charts, and 50 of one of two hosts that build the same image: nothing may be lost
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry|Twin|Adopt|Mirroring)?Kills$$' -v -timeout 30m -kills 200
+	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestHostKills$$' -v -timeout 30m -kills 50
 
 bench: build cluster ## measure against others on this machine; prints ratios
 	./scripts/bench.sh

@@ -1,0 +1,385 @@
+package build_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/build"
+	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	ours "github.com/pipelinefile/pipe/runtime/registry"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+// kills is how many processes TestHostKills kills; "make kills" kills more.
+var kills = flag.Int("kills", 4, "how many processes TestHostKills kills")
+
+// A network is a bridge in the network namespace of the test, where the registry is, and hosts
+// with network namespaces of their own.
+type network struct {
+	gateway string // the address of the test
+	hosts   []*host
+}
+
+// A host has a network namespace, a BuildKit and a directory of state.
+type host struct {
+	namespace, addr, home string
+}
+
+// newNetwork makes a network of two hosts.
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		unavailable(t, "buildkit", errors.New("only root can make network namespaces"))
+	}
+	id := os.Getpid()
+	// A part of the network that is reserved for tests of devices.
+	subnet := fmt.Sprintf("198.%d.%d.", 18+id>>8&1, id&0xff)
+	ip := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			unavailable(t, "buildkit", fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out))
+		}
+	}
+	bridge := fmt.Sprintf("pt%d", id)
+	ip("link", "add", bridge, "type", "bridge")
+	t.Cleanup(func() { ip("link", "del", bridge) })
+	n := &network{gateway: subnet + "1"}
+	ip("addr", "add", n.gateway+"/24", "dev", bridge)
+	ip("link", "set", bridge, "up")
+	for i := range 2 {
+		h := &host{namespace: fmt.Sprintf("%s-%d", bridge, i), addr: fmt.Sprintf("%s%d", subnet, i+2), home: t.TempDir()}
+		ip("netns", "add", h.namespace)
+		t.Cleanup(func() { ip("netns", "del", h.namespace) })
+		link := fmt.Sprintf("%s%c", bridge, 'a'+i)
+		ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", h.namespace)
+		ip("link", "set", link, "master", bridge, "up")
+		ip("-n", h.namespace, "addr", "add", h.addr+"/24", "dev", "eth0")
+		ip("-n", h.namespace, "link", "set", "eth0", "up")
+		ip("-n", h.namespace, "link", "set", "lo", "up")
+		t.Cleanup(func() {
+			if err := h.buildkit().Process().Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		n.hosts = append(n.hosts, h)
+	}
+	return n
+}
+
+func (h *host) buildkit() daemon.Background {
+	return daemon.Background{Home: h.home, Idle: time.Minute}
+}
+
+// A deed is a run on a host: it builds one image, and deploys it to an environment of its own.
+type deed struct{ Home, Dir, Registry, By string }
+
+// start starts a process on the host that does the deed; out is what it prints.
+func (h *host) start(t *testing.T, dir, registry string) (cmd *exec.Cmd, out *bytes.Buffer) {
+	t.Helper()
+	data, err := json.Marshal(deed{h.home, dir, registry, h.namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// "ip netns exec" would hide the cgroups, which are mounted below /sys.
+	cmd, out = exec.Command("nsenter", "--net=/run/netns/"+h.namespace, os.Args[0], "do", string(data)), &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, out
+}
+
+// do is the main function of that process. It prints the events and the image.
+func (d deed) do(ctx context.Context, out io.Writer) error {
+	a, err := daemon.Background{Home: d.Home, Idle: time.Minute}.Ensure(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Release()
+	server, _, _ := strings.Cut(d.Registry, "/")
+	images, err := ours.New(ours.Options{Prefix: d.Registry, PlainHTTP: []string{server}, Shared: true})
+	if err != nil {
+		return err
+	}
+	b := build.New(build.Options{
+		Dir: d.Dir, Addresses: []string{a.Addr}, CacheDir: filepath.Join(d.Home, "cache"), PlainHTTP: []string{server},
+		Attest: build.Attest{Beside: images.Beside, Publish: images.Publish},
+	})
+	defer b.Close()
+	world := runtimetest.NewWorld()
+	rt := world.Runtime()
+	rt.Builder, rt.Registry, rt.Deployer = b, images, &puller{world.Deployer, world}
+	p := &plan.Plan{
+		Version: plan.Version, Pipeline: plan.Pipeline{Name: "hosts"}, Environment: plan.EnvironmentRef{Name: "dev", Kind: "environment"},
+		Stages: []plan.Stage{{Name: "one", Order: 1}},
+		Builds: []plan.BuildSpec{{ID: "web", Source: plan.Source{Path: "web"}, Context: ".", Dockerfile: "Dockerfile"}},
+		Services: []plan.Service{{
+			Name: "web", Type: plan.Application, Stage: "one", Image: plan.ImageSource{Build: "web"}, Workload: plan.Workload{Replicas: 1},
+		}},
+	}
+	var mu sync.Mutex
+	record, err := rt.Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: runtime.KeyOf(p), Plan: p, By: d.By, Events: func(e runtime.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, "%s %+v\n", e.Body.Kind(), e.Body)
+	}})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "image %s\n", record.Services[0].Image)
+	return nil
+}
+
+// A puller is a cluster in memory that can pull each image.
+type puller struct {
+	*runtimetest.Deployer
+	world *runtimetest.World
+}
+
+// Act implements [runtime.Deployer].
+func (p *puller) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
+	_, digest, _ := strings.Cut(r.Image, "@")
+	p.world.Registry.Push(r.Image, plan.Digest(digest))
+	return p.Deployer.Act(ctx, a, r, emit)
+}
+
+// A crossing is the registry of one turn, at which the process of a host can be killed.
+type crossing struct {
+	addr string
+	real http.Handler
+
+	mu     sync.Mutex
+	passed map[string][]string // requests by host
+	claims chan struct{}       // closed at the first claim
+	victim string              // the address of the host
+	at     int                 // the number of its request; -1: none
+	after  bool
+	kill   func()
+}
+
+// newCrossing serves a registry at the gateway.
+func (n *network) newCrossing(t *testing.T, real http.Handler) *crossing {
+	t.Helper()
+	l, err := net.Listen("tcp", n.gateway+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &crossing{addr: l.Addr().String(), real: real, passed: map[string][]string{}, claims: make(chan struct{}), at: -1}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: c, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}}
+	server.Start()
+	t.Cleanup(server.Close)
+	return c
+}
+
+// ServeHTTP implements [http.Handler].
+func (c *crossing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	c.mu.Lock()
+	here := from == c.victim && len(c.passed[from]) == c.at
+	c.passed[from] = append(c.passed[from], r.Method+" "+r.URL.Path)
+	after, kill := c.after, c.kill
+	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, ".claim") {
+		select {
+		case <-c.claims:
+		default:
+			close(c.claims)
+		}
+	}
+	c.mu.Unlock()
+	switch {
+	case !here:
+		c.real.ServeHTTP(w, r)
+		return
+	case after:
+		c.real.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	kill()
+	panic(http.ErrAbortHandler)
+}
+
+// TestHostKills has two hosts build the same image for one registry. The process of one is
+// killed, with SIGKILL, at its requests to the registry, before and after the registry has carried
+// them out: the other one waits for it, builds the image if it has to, and the image is complete
+// and built once (I2).
+func TestHostKills(t *testing.T) {
+	n := newNetwork(t)
+	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	dir := func(t *testing.T) string {
+		return workspace(t, files{"web/Dockerfile": shell + "COPY x /\nRUN echo built; sleep 1\n", "web/busybox": "", "web/x": runtimetest.Unique("x")})
+	}
+	// An undisturbed run shows which requests there are.
+	var calm []string
+	for i, h := range n.hosts {
+		c := n.newCrossing(t, real)
+		cmd, out := h.start(t, dir(t), c.addr+"/"+runtimetest.Unique("calm"))
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("a run in peace: %v\n%s", err, out)
+		}
+		if i == 0 {
+			c.mu.Lock()
+			calm = c.passed[h.addr]
+			c.mu.Unlock()
+		}
+	}
+	turns := min(*kills, 2*len(calm))
+	slots := make(chan struct{}, 4)
+	var killed sync.Map
+	var wait sync.WaitGroup
+	for turn := range turns {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			at := turn * len(calm) / turns
+			if n.turn(t, real, dir(t), at, turn%2 == 1, turn%4 < 2) {
+				killed.Store(turn, calm[at])
+			}
+		})
+	}
+	wait.Wait()
+	count := 0
+	killed.Range(func(_, at any) bool { count++; t.Log("killed at", at); return true })
+	t.Logf("%d of %d processes were killed, at %d requests", count, turns, len(calm))
+	if count < turns/2 {
+		t.Errorf("%d processes were killed, want most of %d", count, turns)
+	}
+}
+
+// turn is one turn of TestHostKills. together starts the other host when the victim claims the
+// build, and otherwise when the victim is dead.
+func (n *network) turn(t *testing.T, real http.Handler, dir string, at int, after, together bool) (killed bool) {
+	prefix := "/" + runtimetest.Unique("turn")
+	what := fmt.Sprintf("a kill at request %d, after it %v, together %v", at, after, together)
+	c := n.newCrossing(t, real)
+	victim, other := n.hosts[0], n.hosts[1]
+	started, dead := make(chan *exec.Cmd, 1), make(chan struct{})
+	var died atomic.Bool
+	c.mu.Lock()
+	c.victim, c.at, c.after = victim.addr, at, after
+	c.kill = sync.OnceFunc(func() {
+		cmd := <-started
+		switch err := cmd.Process.Kill(); {
+		case err == nil:
+			died.Store(true)
+		case !errors.Is(err, os.ErrProcessDone): // its BuildKit may have gone on
+			t.Error(err)
+		}
+		<-dead
+	})
+	c.mu.Unlock()
+	first, out := victim.start(t, dir, c.addr+prefix)
+	started <- first
+	go func() {
+		_ = first.Wait()
+		close(dead)
+	}()
+	if together {
+		select {
+		case <-c.claims:
+		case <-dead:
+		}
+	} else {
+		<-dead
+	}
+	second, said := other.start(t, dir, c.addr+prefix)
+	<-dead
+	err := second.Wait()
+	c.mu.Lock()
+	c.at = -1
+	c.mu.Unlock()
+	killed = died.Load()
+	if err != nil {
+		t.Errorf("after %s: the other host: %v\n%s", what, err, said)
+		return killed
+	}
+	if !killed && !strings.Contains(out.String(), "\nimage ") {
+		t.Errorf("%s: it was not killed:\n%s", what, out)
+	}
+	// Once more, on the first host: nothing is built again.
+	third, again := victim.start(t, dir, c.addr+prefix)
+	if err := third.Wait(); err != nil {
+		t.Errorf("after %s: once more: %v\n%s", what, err, again)
+		return killed
+	}
+	image := imageOf(said.String())
+	if image == "" || imageOf(again.String()) != image {
+		t.Errorf("after %s: the images are %q and %q, want the same", what, image, imageOf(again.String()))
+		return killed
+	}
+	if builds(again.String()) > 0 {
+		t.Errorf("after %s: once more has built:\n%s", what, again)
+	}
+	if !killed && builds(out.String())+builds(said.String()) != 1 {
+		t.Errorf("%s: it was not killed, and both have built:\n%s\n%s", what, out, said)
+	}
+	ref, err := name.NewDigest(image, name.Insecure)
+	if err == nil {
+		err = whole(ref)
+	}
+	if err != nil {
+		t.Errorf("after %s: %v", what, err)
+		return killed
+	}
+	tags, err := remote.List(ref.Context())
+	tags = slices.DeleteFunc(tags, func(tag string) bool { return strings.Contains(tag, ".") })
+	if err != nil || len(tags) != 1 {
+		t.Errorf("after %s: the tags are %q, %v; want one", what, tags, err)
+	}
+	return killed
+}
+
+// imageOf returns the image that a process has printed.
+func imageOf(out string) string {
+	for line := range strings.Lines(out) {
+		if image, ok := strings.CutPrefix(line, "image "); ok {
+			return strings.TrimSpace(image)
+		}
+	}
+	return ""
+}
+
+// builds returns how often a process has run the command of the Dockerfile.
+func builds(out string) int { return strings.Count(out, "Text:built") }
+
+// whole returns an error if a part of an image is missing or has other content.
+func whole(ref name.Reference) error {
+	image, err := remote.Image(ref)
+	if err != nil {
+		return err
+	}
+	layers, err := image.Layers()
+	for _, l := range layers {
+		content, err := l.Compressed()
+		if err == nil {
+			_, err = io.Copy(io.Discard, content)
+			err = errors.Join(err, content.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}

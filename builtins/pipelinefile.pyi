@@ -481,13 +481,14 @@ def dockerfile(*, context: str = ".", file: str = "Dockerfile", target: str | No
         labels: of the image
     """
 
-def command_build(command: list[str], *, inputs: list[str] = [], output: str | None = None, env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
+def command_build(command: list[str], *, inputs: list[str] = [], output: str | None = None, image: str | None = None, env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
     """Describes how a program of this machine makes an image. pipe run runs it in the directory of the source, if no image of the same inputs exists.
 
     Args:
         command: the program and its arguments, such as ["bazel", "run", "//api:image", "--", "$(PIPE_OUTPUT)"]; no shell
         inputs: patterns of the files that the image depends on, relative to the source; those that begin with ! leave files out again; all that .dockerignore does not exclude if empty
         output: a directory or a file of the source that the program writes the image to; the value of the variable PIPE_OUTPUT if not given
+        image: the name of the image, such as "api:1.2", if the program writes several
         env: the environment of the program, besides PATH, HOME, PIPE_OUTPUT and PIPE_PLATFORMS
         platforms: such as "linux/arm64"; the builder's own if empty
     """

@@ -9,6 +9,7 @@ type BuildCommand struct {
 	Env    map[string]string `json:"env,omitempty"`    // its environment, besides what pipe sets
 	Inputs []string          `json:"inputs,omitempty"` // patterns of the files of the source that the image depends on, in the syntax of .dockerignore; none: all that .dockerignore does not exclude
 	Output string            `json:"output,omitempty"` // where it writes the image, below the source; empty: where the variable [OutputVariable] says
+	Image  string            `json:"image,omitempty"`  // the name of the image, if it writes several; empty: it writes only one
 }
 
 // The variables that pipe sets for the command of a build. In its arguments, $(NAME) is

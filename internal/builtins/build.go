@@ -267,10 +267,9 @@ func (c *Call) buildImage(source *sourceValue, build *Build) *Image {
 		spec, args = build.plan, build.args
 	}
 	spec.Source = source.plan
-	if source.remote && !spec.UsesBuildKit() {
-		c.rejectAt("source", explain.Errorf("%s makes the image of files of the workspace only, and this is a git repository", build).
-			WithHint("check the repository out into the workspace, as a submodule for example, and name its directory with local(…)"),
-			plan.Related{Pos: spec.Pos, Message: build.String() + " is here"})
+	if source.remote && spec.Command != nil && len(spec.Command.Inputs) > 0 {
+		c.rejectAt("build", explain.Errorf("inputs= of command_build() has no effect here: the source is a git repository, so the image depends on its commit").
+			WithHint("leave out inputs="), plan.Related{Pos: spec.Pos, Message: build.String() + " is here"})
 	}
 	if source.remote {
 		return &Image{Build: &spec, Args: args}

@@ -16,6 +16,7 @@ type commandBuildArgs struct {
 	Command   []string          `arg:"command" help:"the program and its arguments, such as [\"bazel\", \"run\", \"//api:image\", \"--\", \"$(PIPE_OUTPUT)\"]; no shell"`
 	Inputs    []string          `arg:"inputs,kw" default:"[]" help:"patterns of the files that the image depends on, relative to the source; those that begin with ! leave files out again; all that .dockerignore does not exclude if empty"`
 	Output    string            `arg:"output,kw" default:"None" help:"a directory or a file of the source that the program writes the image to; the value of the variable PIPE_OUTPUT if not given"`
+	Image     string            `arg:"image,kw" default:"None" help:"the name of the image, such as \"api:1.2\", if the program writes several"`
 	Env       map[string]string `arg:"env,kw" default:"{}" help:"the environment of the program, besides PATH, HOME, PIPE_OUTPUT and PIPE_PLATFORMS"`
 	Platforms []string          `arg:"platforms,kw" default:"[]" help:"such as \"linux/arm64\"; the builder's own if empty"`
 }
@@ -48,10 +49,13 @@ var commandBuildFunc = declare("command_build", "build", "Describes how a progra
 		if len(inputs) > 0 && !slices.ContainsFunc(inputs, func(p string) bool { return !strings.HasPrefix(p, "!") }) {
 			c.wrong("inputs", explain.Errorf("only leaves files out").WithHint(`begin with "**", which matches all files`))
 		}
+		if c.Given("image") && (a.Image == "" || len(a.Image) > maxRef || strings.ContainsFunc(a.Image, func(r rune) bool { return r <= ' ' || r == 0x7f })) {
+			c.wrong("image", explain.Errorf("%q is not the name of an image", explain.Clip(a.Image)).WithHint(`write, for example, "api:1.2"`))
+		}
 		c.platforms(a.Platforms)
 		return &Build{name: "command_build", plan: plan.BuildSpec{
 			Context: ".", Platforms: a.Platforms, Pos: c.Pos(),
-			Command: &plan.BuildCommand{Args: a.Command, Env: a.Env, Inputs: inputs, Output: c.output(a.Output)},
+			Command: &plan.BuildCommand{Args: a.Command, Env: a.Env, Inputs: inputs, Output: c.output(a.Output), Image: a.Image},
 		}}, nil
 	})
 

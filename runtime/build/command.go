@@ -21,6 +21,7 @@ import (
 
 	"github.com/pipelinefile/pipe/internal/filelock"
 	"github.com/pipelinefile/pipe/internal/procgroup"
+	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
@@ -34,24 +35,32 @@ const scratchPrefix = "pipe-build-"
 // byProgram has programs of this machine make the image of spec, and pushes it. Nothing runs them for
 // another purpose, and only [Builder.Build] calls it.
 func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *source, ref string, emit runtime.Emit) (plan.Digest, error) {
-	dir, err := below(b.opts.Dir, spec.Source.Path)
-	if err != nil {
-		return "", problem(spec, err, "")
-	}
 	b.sweep.Do(func() { filelock.RemoveDead("", scratchPrefix) })
 	scratch, release, err := filelock.TempDir("", scratchPrefix)
 	if err != nil {
 		return "", err
 	}
 	defer release() //nolint:errcheck // what cannot be removed now, the next process removes
-	r := &programs{builder: b, spec: spec, src: src, dir: dir, scratch: scratch, platforms: src.platforms(spec), progress: newProgress(emit, hider(nil))}
+	top := b.opts.Dir
+	if src.commit != "" {
+		if top, err = ownCopy(spec, src, scratch); err != nil {
+			return "", err
+		}
+	}
+	dir, err := below(top, spec.Source.Path)
+	if err != nil {
+		return "", problem(spec, err, "")
+	}
+	// The runtime redacts the secrets that it knows; a program may print URLs with passwords of its own.
+	progress := newProgress(emit, redact.URLs)
+	r := &programs{builder: b, spec: spec, src: src, top: top, dir: dir, scratch: scratch, platforms: src.platforms(spec), progress: progress}
 	var image remote.Taggable
 	if spec.Go != nil {
 		image, err = r.goImage(ctx)
 	} else {
 		image, err = r.written(ctx)
 	}
-	if err == nil {
+	if err == nil && src.commit == "" {
 		err = b.unchanged(ctx, spec, src)
 	}
 	if err != nil {
@@ -68,6 +77,26 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 		b.used[ref] = goBases(spec)
 	}
 	return made, err
+}
+
+// ownCopy copies the checkout of a git source, which others use, too, so that a program may write to
+// it. Links stay links.
+func ownCopy(spec plan.BuildSpec, src *source, scratch string) (top string, err error) {
+	top = filepath.Join(scratch, "source")
+	err = os.CopyFS(top, os.DirFS(src.top))
+	if err == nil {
+		return top, nil
+	}
+	err = problem(spec, fmt.Errorf("copy the files%s: %w", src.where, err), "")
+	if errors.Is(err, syscall.ENOSPC) {
+		return "", roomFor(err)
+	}
+	return "", err
+}
+
+// roomFor adds to an error that the disk of temporary files is full what to do.
+func roomFor(err error) error {
+	return runtime.Advise(err, runtime.Advice{Do: "make room on the disk of " + os.TempDir() + ", or name another directory with TMPDIR, and run again"})
 }
 
 // unchanged returns an error if what an image depends on has changed while it was made: it would
@@ -94,6 +123,7 @@ type programs struct {
 	builder   *Builder
 	spec      plan.BuildSpec
 	src       *source
+	top       string // contains the source: the workspace, or a copy of a git repository
 	dir       string // of the source
 	scratch   string // a temporary directory
 	platforms []string
@@ -152,7 +182,7 @@ func (r *programs) step(name string, do func(id digest.Digest) error) error {
 
 // run runs a program until it and all processes of its group have ended.
 func (r *programs) run(ctx context.Context, p process) error {
-	r.name = p.name
+	r.name = r.progress.hide(p.name)
 	err := r.step(p.name, func(id digest.Digest) error { return r.once(ctx, p, id) })
 	switch {
 	case ctx.Err() != nil:

@@ -99,6 +99,38 @@ func writeImage(kind string) error {
 	case "two":
 		other, err := image("linux/riscv64")
 		return errors.Join(err, inLayout(output, one, other))
+	case "named": // two images, with names as docker and others write them
+		other, err := image("linux/riscv64")
+		if err != nil {
+			return err
+		}
+		to, err := layout.Write(output, empty.Index)
+		return errors.Join(err,
+			to.AppendImage(other, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "1", "io.containerd.image.name": "docker.io/library/other:1"})),
+			to.AppendImage(one, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "made:1"})))
+	case "named-platforms": // an image of several platforms whose index is that of the layout, beside another one
+		other, err := image("linux/riscv64")
+		if err != nil {
+			return err
+		}
+		called := func(name string) layout.Option {
+			return layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": name})
+		}
+		to, err := layout.Write(output, empty.Index)
+		if err := errors.Join(err, to.AppendImage(other, called("other:1"))); err != nil {
+			return err
+		}
+		for _, p := range []string{"linux/amd64", "linux/arm64"} {
+			img, err := image(p)
+			if err != nil {
+				return err
+			}
+			of, err := v1.ParsePlatform(p)
+			if err := errors.Join(err, to.AppendImage(img, called("made:1"), layout.WithPlatform(*of))); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "none":
 		return inLayout(output)
 	case "archive":
@@ -313,8 +345,8 @@ func TestCommandRefused(t *testing.T) {
 		"other-tar":      "the archive has neither the index.json of an OCI image layout nor the manifest.json of docker",
 		"directory":      "the directory is not an OCI image layout: it has no oci-layout",
 		"none":           "the layout has no image",
-		"two":            "the layout has 2 images: write only one",
-		"two-docker":     "the archive has 2 images: write only one",
+		"two":            "the layout has 2 images: write only one, or name one with image=",
+		"two-docker":     "the archive has 2 images: write only one, or name one with image=",
 		"other-platform": "the image that the command has written is for linux/riscv64, not for linux/" + goruntime.GOARCH + ", which is in $PIPE_PLATFORMS",
 		"no-platform":    "the configuration of the image does not say its platform",
 		"damaged":        "does not match its digest",
@@ -360,6 +392,159 @@ func TestCommandOutput(t *testing.T) {
 	s.Command.Output, s.Command.Env = "out/link", map[string]string{"WRITE_TO": "out/link", "ELSEWHERE": t.TempDir()}
 	if _, err := b.Build(t.Context(), s, host+"/web:2", func(runtime.Body) {}); err == nil || !strings.Contains(err.Error(), "leads out of its directory") {
 		t.Errorf("Build = %v", err)
+	}
+}
+
+// TestCommandStale: an image that an earlier run has left at the output is not taken for one of this
+// run, and nothing else is removed.
+func TestCommandStale(t *testing.T) {
+	for _, kind := range []string{"layout", "docker", "gzip", "link"} {
+		t.Run(kind, func(t *testing.T) {
+			dir, host := workspace(t, files{"web/main.txt": "main"}), images(t)
+			b := commandBuilder(t, dir)
+			s := writes(kind)
+			s.Command.Output, s.Command.Env = "out/image", map[string]string{"WRITE_TO": "out/image", "ELSEWHERE": t.TempDir()}
+			if err := os.Mkdir(filepath.Join(dir, "web", "out"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			_, err := b.Build(t.Context(), s, host+"/web:1", func(runtime.Body) {})
+			if (err == nil) != (kind != "link") {
+				t.Fatal(err)
+			}
+			s.Command.Args[2] = "nothing"
+			_, err = b.Build(t.Context(), s, host+"/web:2", func(runtime.Body) {})
+			if err == nil || !strings.HasSuffix(err.Error(), "the command has written no image to out/image") {
+				t.Errorf("Build = %v", err)
+			}
+		})
+	}
+	dir, host := workspace(t, files{"web/main.txt": "main", "web/src/main.txt": "not an image"}), images(t)
+	for _, output := range []string{"main.txt", "src"} {
+		s := writes("nothing")
+		s.Command.Output = output
+		if _, err := commandBuilder(t, dir).Build(t.Context(), s, host+"/web:1", func(runtime.Body) {}); err == nil || !strings.Contains(err.Error(), "has not written an image to "+output) {
+			t.Errorf("Build = %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "web", output)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestCommandNamed tests a command that writes several images.
+func TestCommandNamed(t *testing.T) {
+	for _, test := range []struct{ kind, image, want string }{ // want: the platforms, or an error
+		{"named", "made:1", "linux/" + goruntime.GOARCH},
+		{"named", "docker.io/library/made:1", "linux/" + goruntime.GOARCH},
+		{"named", "other:1", "the image that the command has written is for linux/riscv64"},
+		{"named", "no:1", "the layout has no image no:1, only docker.io/library/other:1, made:1"},
+		{"two", "made:1", "the layout has no image made:1: its images have no names"},
+		{"two-docker", "example.com/made:1", "linux/" + goruntime.GOARCH},
+		{"two-docker", "example.com/made", "the archive has no image example.com/made, only example.com/made:1, example.com/other:1"},
+		{"named-platforms", "made:1", "linux/amd64 linux/arm64"},
+	} {
+		dir, host := workspace(t, files{"web/main.txt": "main"}), images(t)
+		s := writes(test.kind)
+		s.Command.Image = test.image
+		if test.kind == "named-platforms" {
+			s.Platforms = []string{"linux/amd64", "linux/arm64"}
+		}
+		_, err := commandBuilder(t, dir).Build(t.Context(), s, host+"/web:1", func(runtime.Body) {})
+		if !strings.HasPrefix(test.want, "linux/") {
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s, %s: Build = %v, want %s", test.kind, test.image, err, test.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s, %s: %v", test.kind, test.image, err)
+			continue
+		}
+		to, err := name.ParseReference(host + "/web:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc, err := remote.Get(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		if desc.MediaType.IsIndex() {
+			index, err := desc.ImageIndex()
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := index.IndexManifest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range list.Manifests {
+				got = append(got, d.Platform.String())
+			}
+		} else {
+			file, err := pull(t, host+"/web:1").ConfigFile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, file.Platform().String())
+		}
+		if text := strings.Join(got, " "); text != test.want {
+			t.Errorf("%s, %s: the image is for %s, want %s", test.kind, test.image, text, test.want)
+		}
+	}
+}
+
+// TestCommandGit tests a command that makes the image of a commit: it runs in a copy, so that what it
+// writes does not change the checkout, and the image depends on the commit alone.
+func TestCommandGit(t *testing.T) {
+	repo, host := newRepository(t), images(t)
+	files{"web/tool*": "#!/bin/sh\ncat main.txt; test -L link || exit 1; echo changed > main.txt; echo new > new.txt; exec \"$1\" write-image layout\n", "web/main.txt": "first\n"}.write(t, repo.dir)
+	if err := os.Symlink("main.txt", filepath.Join(repo.dir, "web", "link")); err != nil {
+		t.Fatal(err)
+	}
+	first := repo.commit(nil)
+	second := repo.commit(files{"other": "x"})
+	url := repo.serve("").url
+	s := commandSpec("./tool", os.Args[0])
+	s.Source.Git, s.Source.Ref = url, "main"
+	b := commandBuilder(t, t.TempDir())
+	id, err := b.Identify(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 { // the second time as if nothing had happened
+		_, r := mustBuild(t, b, s, fmt.Sprintf("%s/web:%d", host, i))
+		if text := r.text(); !strings.Contains(text, "first") || strings.Contains(text, "changed") {
+			t.Errorf("the command has printed\n%s", text)
+		}
+	}
+	s.Source.Ref = second
+	if got, err := b.Identify(t.Context(), s); err != nil || got != id {
+		t.Errorf("the identity of the commit is %s, that of the branch %s (%v)", got, id, err)
+	}
+	s.Source.Ref = first
+	if got, err := b.Identify(t.Context(), s); err != nil || got == id {
+		t.Errorf("the identity of another commit is the same (%v)", err)
+	}
+	s.Source.Path = "nope"
+	if _, err := b.Build(t.Context(), s, host+"/web:3", func(runtime.Body) {}); err == nil || !strings.Contains(err.Error(), "there is no directory nope, the build context in "+first+" of "+url) {
+		t.Errorf("Build = %v", err)
+	}
+}
+
+// TestCommandPrintsPassword: passwords in URLs that a program prints are redacted, also in errors.
+func TestCommandPrintsPassword(t *testing.T) {
+	dir, host := workspace(t, files{"web/main.txt": "main"}), images(t)
+	var events []string
+	_, err := commandBuilder(t, dir).Build(t.Context(), commandSpec("/bin/sh", "-c", "cat main.txt; echo fetch https://me:hunter2@example.com/x; exit 1"), host+"/web:1", func(e runtime.Body) {
+		events = append(events, fmt.Sprintf("%+v", e))
+	})
+	var wrong *runtime.BuildError
+	if !errors.As(err, &wrong) || !strings.Contains(strings.Join(wrong.Log, "\n"), "fetch https://REDACTED@example.com/x") {
+		t.Fatalf("Build = %v", err)
+	}
+	if text := strings.Join(append(append(events, wrong.Log...), err.Error()), "\n"); strings.Contains(text, "hunter2") {
+		t.Errorf("the password is in\n%s", text)
 	}
 }
 
@@ -484,6 +669,7 @@ func TestCommandIdentity(t *testing.T) {
 		{what: "the command", change: func(s *plan.BuildSpec) { s.Command.Args = []string{"make", "other"} }},
 		{what: "how arguments are split", change: func(s *plan.BuildSpec) { s.Command.Args = []string{"make image"} }},
 		{what: "a variable", change: func(s *plan.BuildSpec) { s.Command.Env = map[string]string{"A": ""} }},
+		{what: "the name of one of several images", change: func(s *plan.BuildSpec) { s.Command.Image = "web:1" }},
 		{what: "the output", change: func(s *plan.BuildSpec) { s.Command.Output = "out" }},
 		{what: "the platforms", change: func(s *plan.BuildSpec) { s.Platforms = []string{"linux/riscv64"} }},
 	})
@@ -502,11 +688,6 @@ func TestCommandIdentity(t *testing.T) {
 		if got := make(inputs("src/**", "!src/gen"), test.files); (got == some) != test.same {
 			t.Errorf("inputs, %s: same = %v, want %v", what, got == some, test.same)
 		}
-	}
-	s := commandSpec("make")
-	s.Source = plan.Source{Git: "https://example.com/a", Ref: "main"}
-	if _, err := build.New(build.Options{Dir: t.TempDir()}).Identify(t.Context(), s); err == nil || !strings.Contains(err.Error(), "files of the workspace only") {
-		t.Errorf("Identify of a repository = %v", err)
 	}
 }
 

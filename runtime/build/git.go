@@ -61,6 +61,7 @@ func (b *Builder) openGit(ctx context.Context, spec plan.BuildSpec, src *source,
 		}
 		return fetchError(spec, commit, redact.URLs(repo), err)
 	}
+	src.top = checkout.Dir
 	src.where = " in " + commit + " of " + redact.URLs(repo)
 	if err := b.openLocal(ctx, spec, checkout.Dir, src); err != nil {
 		return err

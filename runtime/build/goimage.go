@@ -132,7 +132,7 @@ func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p oci
 			env = append(env, "GOAMD64=v"+level)
 		}
 	}
-	dir, err := below(r.builder.opts.Dir, path.Join(r.spec.Source.Path, g.Package))
+	dir, err := below(r.top, path.Join(r.spec.Source.Path, g.Package))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !isFolder(dir):
 		return nil, r.wrong(fmt.Errorf("there is no directory %s, the package", path.Join(r.spec.Source.Path, g.Package)))

@@ -151,6 +151,21 @@ func runProgram(t testing.TB, img v1.Image, at string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// TestGoImageGit: a program of a git repository is that of the same files in the workspace.
+func TestGoImageGit(t *testing.T) {
+	repo, host := newRepository(t), images(t)
+	repo.commit(goModule())
+	s := goSpec(t)
+	s.Source.Git, s.Source.Ref = repo.serve("").url, "main"
+	s.Platforms = []string{"linux/amd64"}
+	from, _ := mustBuild(t, commandBuilder(t, t.TempDir()), s, host+"/web:git")
+	s.Source = plan.Source{Path: "web"}
+	dir := workspace(t, goModule())
+	if got, _ := mustBuild(t, commandBuilder(t, dir), s, host+"/web:local"); got != from {
+		t.Errorf("the image of a commit is %s, that of the same files in the workspace %s", from, got)
+	}
+}
+
 // TestGoImagePlatforms compiles a program for two platforms, onto an index and onto nothing.
 func TestGoImagePlatforms(t *testing.T) {
 	dir, host := workspace(t, goModule()), images(t)

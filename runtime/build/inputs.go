@@ -29,7 +29,7 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		Args: digested(spec.Args), Labels: digested(spec.Labels),
 	}
 	if c := spec.Command; c != nil {
-		in.Command = runtime.InputDigest(plan.DigestOf(fmt.Appendf(nil, "%q %q", c.Args, c.Output)))
+		in.Command = runtime.InputDigest(plan.DigestOf(fmt.Appendf(nil, "%q %q", c.Args, c.Output+nameOf(c))))
 		in.Env = digested(c.Env)
 	}
 	if g := spec.Go; g != nil {
@@ -66,6 +66,14 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		}
 	}
 	return src.identity, in, nil
+}
+
+// nameOf returns what the name of an image of several adds to the digest of a command.
+func nameOf(c *plan.BuildCommand) string {
+	if c.Image == "" {
+		return ""
+	}
+	return "\x00" + c.Image
 }
 
 // represented returns what represents an entry in ImageInputs.

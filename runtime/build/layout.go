@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,9 +12,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -27,9 +32,9 @@ const (
 	maxDepth = 4
 )
 
-// readLayout reads the image in an OCI image layout, in the directory dir below top. All its content
-// is compared with its digests.
-func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
+// readLayout reads the image in an OCI image layout, in the directory dir below top: the only one, or
+// that which is called wanted. All its content is compared with its digests.
+func readLayout(top *os.Root, dir, wanted string) (remote.Taggable, []string, error) {
 	root, err := top.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, err
@@ -47,12 +52,18 @@ func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", ocispecs.ImageIndexFile, err)
 	}
-	n := len(index.Manifests)
-	switch {
-	case n == 0:
+	all := len(index.Manifests)
+	if all == 0 {
 		return nil, nil, errors.New("the layout has no image")
-	case n > 1 && !samePlatforms(index):
-		return nil, nil, fmt.Errorf("the layout has %d images: write only one", n)
+	}
+	if wanted != "" {
+		if err := selectNamed(index, wanted); err != nil {
+			return nil, nil, err
+		}
+	}
+	n := len(index.Manifests)
+	if n > 1 && !samePlatforms(index) {
+		return nil, nil, fmt.Errorf("the layout has %d images: write only one, or name one with image=", n)
 	}
 	for _, d := range index.Manifests {
 		if err := l.visit(d, 0); err != nil {
@@ -66,6 +77,11 @@ func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if n < all {
+		images = mutate.RemoveManifests(images, func(d v1.Descriptor) bool {
+			return !slices.ContainsFunc(index.Manifests, func(of v1.Descriptor) bool { return of.Digest == d.Digest })
+		})
+	}
 	var image remote.Taggable = images // if it has several images, they are one, whose index is that of the layout
 	if first := index.Manifests[0]; n == 1 && first.MediaType.IsIndex() {
 		image, err = images.ImageIndex(first.Digest)
@@ -73,6 +89,51 @@ func readLayout(top *os.Root, dir string) (remote.Taggable, []string, error) {
 		image, err = images.Image(first.Digest)
 	}
 	return image, l.platforms, err
+}
+
+// selectNamed leaves only the manifests of the image with a name in the index of a layout.
+func selectNamed(index *v1.IndexManifest, wanted string) error {
+	var has []string
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool {
+		tag, full := d.Annotations[ocispecs.AnnotationRefName], d.Annotations[containerdName]
+		if tag != "" && sameName(tag, wanted) || full != "" && sameName(full, wanted) {
+			return false
+		}
+		if shown := cmp.Or(full, tag); shown != "" {
+			has = append(has, shown)
+		}
+		return true
+	})
+	if len(index.Manifests) == 0 {
+		return fmt.Errorf("the layout has no image %s%s", wanted, only(has))
+	}
+	return nil
+}
+
+// containerdName is the annotation in which docker and containerd write the full name of an image; the
+// one of OCI has often only its tag.
+const containerdName = "io.containerd.image.name"
+
+// only says which names there are.
+func only(names []string) string {
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) == 0 {
+		return ": its images have no names"
+	}
+	return ", only " + strings.Join(names, ", ")
+}
+
+// sameName reports whether two names of images are the same, regardless of what docker adds to them.
+func sameName(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, err := name.ParseReference(a)
+	if err != nil {
+		return false
+	}
+	other, err := name.ParseReference(b)
+	return err == nil && one.Name() == other.Name()
 }
 
 // samePlatforms reports whether the manifests of an index are one image for several platforms.
@@ -229,16 +290,23 @@ func (l *layoutReader) blob(d v1.Descriptor, to io.Writer) error {
 	return nil
 }
 
-// readDocker reads an archive of docker save, whose layers are compared with their digests.
-func readDocker(open tarball.Opener) (remote.Taggable, []string, error) {
+// readDocker reads the image in an archive of docker save: the only one, or that which is called
+// wanted. Its layers are compared with their digests.
+func readDocker(open tarball.Opener, wanted string) (remote.Taggable, []string, error) {
 	list, err := tarball.LoadManifest(open)
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("manifest.json: %w", err)
-	case len(list) != 1:
-		return nil, nil, fmt.Errorf("the archive has %d images: write only one", len(list))
+	case len(list) != 1 && wanted == "":
+		return nil, nil, fmt.Errorf("the archive has %d images: write only one, or name one with image=", len(list))
 	}
-	image, err := tarball.Image(open, nil)
+	var tag *name.Tag
+	if wanted != "" {
+		if list, tag, err = named(list, wanted); err != nil {
+			return nil, nil, err
+		}
+	}
+	image, err := tarball.Image(open, tag)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -276,4 +344,19 @@ func readDocker(open tarball.Opener) (remote.Taggable, []string, error) {
 		}
 	}
 	return image, []string{of}, nil
+}
+
+// named returns the image with a name in an archive of docker save, and its name there.
+func named(list tarball.Manifest, wanted string) (tarball.Manifest, *name.Tag, error) {
+	var has []string
+	for _, d := range list {
+		for _, t := range d.RepoTags {
+			if sameName(t, wanted) {
+				tag, err := name.NewTag(t)
+				return tarball.Manifest{d}, &tag, err
+			}
+			has = append(has, t)
+		}
+	}
+	return nil, nil, fmt.Errorf("the archive has no image %s%s", wanted, only(has))
 }

@@ -33,6 +33,7 @@ type source struct {
 	unused     string  // a .dockerignore beside the Dockerfile that does not apply; usually empty
 
 	commit string // of a git source
+	top    string // of a git source: its checkout, which others use, too; empty if it is not needed
 	where  string // that it is in a checkout, for errors: empty, or " in COMMIT of URL"
 }
 
@@ -66,6 +67,7 @@ type identifiedCommand struct {
 	Args   []string
 	Env    map[string]string `json:",omitempty"`
 	Output string            `json:",omitempty"`
+	Image  string            `json:",omitempty"`
 }
 
 // identifiedGo is what an identity has of a Go program: its base image is one of the Bases.
@@ -105,7 +107,7 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 		id.Platforms = []string{src.platform}
 	}
 	if c := spec.Command; c != nil {
-		id.Command = &identifiedCommand{c.Args, c.Env, c.Output}
+		id.Command = &identifiedCommand{c.Args, c.Env, c.Output, c.Image}
 	}
 	var err error
 	if g := spec.Go; g != nil {
@@ -113,9 +115,6 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 			return nil, err
 		}
 		id.Go = &identifiedGo{g.Package, g.Flags, g.Env, src.compiler}
-	}
-	if spec.Source.Git != "" && !spec.UsesBuildKit() {
-		return nil, problem(spec, errors.New("a program of this machine makes images of files of the workspace only"), "name a directory with source = local(…)")
 	}
 	if spec.Source.Git != "" {
 		err = b.openGit(ctx, spec, src, &id, at)

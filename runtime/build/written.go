@@ -22,27 +22,29 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime"
 )
 
 // written runs the command, and returns the image that it has written: an OCI image layout, or an
 // archive of one or of docker. Nothing is read through a link that leads out of the source or of the
 // temporary directory.
 func (r *programs) written(ctx context.Context) (remote.Taggable, error) {
-	if err := r.run(ctx, r.command()); err != nil {
-		return nil, err
-	}
 	dir, name, shown := r.scratch, outputName, "$"+plan.OutputVariable
 	if out := r.spec.Command.Output; out != "" {
 		dir, name, shown = r.dir, filepath.FromSlash(out), out
+		if err := removeStale(dir, name); err != nil {
+			return nil, problem(r.spec, fmt.Errorf("remove the image of an earlier run from %s: %w", out, err), "")
+		}
 	}
-	image, has, err := written(dir, name, r.scratch)
+	if err := r.run(ctx, r.command()); err != nil {
+		return nil, err
+	}
+	image, has, err := written(dir, name, r.scratch, r.spec.Command.Image)
 	switch {
 	case errors.Is(err, errNothing):
 		return nil, r.wrong(fmt.Errorf("the command has written no image to %s", shown))
 	case errors.Is(err, syscall.ENOSPC): // the command itself has ended well
 		full := problem(r.spec, fmt.Errorf("unpack the image: the disk of %s is full: %w", r.scratch, err), "")
-		return nil, runtime.Advise(full, runtime.Advice{Do: "make room on the disk of " + os.TempDir() + ", or name another directory with TMPDIR, and run again"})
+		return nil, roomFor(full)
 	case err != nil:
 		return nil, r.wrong(fmt.Errorf("the command has not written an image to %s: %w", shown, err))
 	}
@@ -66,9 +68,48 @@ func normal(platform string) string {
 	return platforms.Format(platforms.Normalize(p))
 }
 
-// written reads the image at a name below a directory, and returns its platforms. It writes temporary
-// files into scratch.
-func written(dir, name, scratch string) (remote.Taggable, []string, error) {
+// removeStale removes the image that an earlier run has left at a name below a directory, so that it
+// is not taken for one of this run. What is not an image is left, and refused later.
+func removeStale(dir, name string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	info, err := root.Lstat(name)
+	switch {
+	case err != nil:
+		return nil //nolint:nilerr // it does not exist, or is outside, which is refused later
+	case info.Mode()&fs.ModeSymlink != 0:
+		return root.Remove(name) // the link
+	case info.IsDir():
+		if _, err := root.Lstat(filepath.Join(name, ocispecs.ImageLayoutFile)); err != nil {
+			return nil //nolint:nilerr // it is not a layout
+		}
+		return root.RemoveAll(name)
+	case !info.Mode().IsRegular():
+		return nil
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := tar.NewReader(file).Next(); err == nil {
+		return root.Remove(name)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if _, err := gzip.NewReader(file); err == nil {
+		return root.Remove(name)
+	}
+	return nil
+}
+
+// written reads the image at a name below a directory, and returns its platforms. If several are
+// there, it is the one that is called image. It writes temporary files into scratch.
+func written(dir, name, scratch, image string) (remote.Taggable, []string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +123,7 @@ func written(dir, name, scratch string) (remote.Taggable, []string, error) {
 	case err != nil:
 		return nil, nil, fmt.Errorf("it is a link that leads out of its directory, or nowhere: %w", err)
 	case info.IsDir():
-		return readLayout(root, name)
+		return readLayout(root, name, image)
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("it is neither a directory nor a file")
 	}
@@ -97,7 +138,7 @@ func written(dir, name, scratch string) (remote.Taggable, []string, error) {
 	if open, err = unzipped(open, scratch); err != nil {
 		return nil, nil, err
 	}
-	return readArchive(open, scratch)
+	return readArchive(open, scratch, image)
 }
 
 // unzipped returns a function that opens the archive that open opens, without compression.
@@ -125,7 +166,7 @@ var blobName = regexp.MustCompile(`^blobs/sha256/[0-9a-f]{64}$`)
 
 // readArchive reads an archive. Those of newer versions of docker are both: that of a layout has all
 // digests.
-func readArchive(open tarball.Opener, scratch string) (remote.Taggable, []string, error) {
+func readArchive(open tarball.Opener, scratch, image string) (remote.Taggable, []string, error) {
 	dir := filepath.Join(scratch, "layout")
 	names, err := extract(open, dir)
 	switch {
@@ -137,9 +178,9 @@ func readArchive(open tarball.Opener, scratch string) (remote.Taggable, []string
 			return nil, nil, err
 		}
 		defer root.Close() //nolint:errcheck // it was only read
-		return readLayout(root, ".")
+		return readLayout(root, ".", image)
 	case names["manifest.json"]:
-		return readDocker(open)
+		return readDocker(open, image)
 	}
 	return nil, nil, errors.New("the archive has neither the index.json of an OCI image layout nor the manifest.json of docker")
 }

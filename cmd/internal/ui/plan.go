@@ -207,10 +207,10 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 		}
 		text := "image built from " + dockerfileOf(build)
 		if build.Command != nil {
-			text = fmt.Sprintf("image made by %s in %s", program(build.Command), path.Join(build.Source.Path, build.Context))
+			text = fmt.Sprintf("image made by %s in %s", program(build.Command), in(build, path.Join(build.Source.Path, build.Context)))
 		}
 		if build.Go != nil {
-			text = "image of the Go program in " + path.Join(build.Source.Path, build.Go.Package)
+			text = "image of the Go program in " + in(build, path.Join(build.Source.Path, build.Go.Package))
 		}
 		if build.Target != "" {
 			text += ", target " + build.Target
@@ -254,14 +254,15 @@ func commitOf(x index, service, name string, from plan.ImageSource) string {
 // program returns the program of a command, without its arguments.
 func program(c *plan.BuildCommand) string { return strings.Join(c.Args[:min(1, len(c.Args))], "") }
 
-// dockerfileOf returns the path of the Dockerfile of a build, in the workspace or in a
-// git repository.
-func dockerfileOf(b *plan.BuildSpec) string {
+// dockerfileOf returns the path of the Dockerfile of a build.
+func dockerfileOf(b *plan.BuildSpec) string { return in(b, path.Join(b.Source.Path, b.Dockerfile)) }
+
+// in returns a path of the source of a build, in the workspace or in a git repository.
+func in(b *plan.BuildSpec, path string) string {
 	if b.Source.Git == "" {
-		return path.Join(b.Source.Path, b.Dockerfile)
+		return path
 	}
-	file := path.Join(b.Source.Path, b.Dockerfile)
-	return fmt.Sprintf("%s of %s at %s", file, b.Source.Git, b.Source.Ref)
+	return fmt.Sprintf("%s of %s at %s", path, b.Source.Git, b.Source.Ref)
 }
 
 // listed names the first few sources of manifests.

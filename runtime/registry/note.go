@@ -117,33 +117,11 @@ func (r *Registry) Made(ctx context.Context, byDigest string) (Made, error) {
 		return Made{}, err
 	}
 	repo := image.Context()
-	tags, err := r.tagsOf(ctx, repo)
+	digest, err := v1.NewHash(image.Identifier())
 	if err != nil {
-		return Made{}, err
+		return Made{}, fmt.Errorf("%s is not named by its digest: %w", show(image), err)
 	}
-	var noted []string
-	for _, tag := range tags {
-		if isIdentityTag(tag) && slices.Contains(tags, tag+noteSuffix) {
-			noted = append(noted, tag)
-		}
-	}
-	var mu sync.Mutex
-	var of string // the tag with the digest
-	err = inParallel(ctx, noted, func(ctx context.Context, tag string) error {
-		digest, err := r.head(ctx, repo.Tag(tag), discard)
-		if isNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return r.explain(ctx, repo.Tag(tag), err)
-		}
-		if digest.String() == image.Identifier() {
-			mu.Lock()
-			defer mu.Unlock()
-			of = max(of, tag)
-		}
-		return nil
-	})
+	of, err := r.identity(ctx, repo, digest, noteSuffix)
 	if err != nil {
 		return Made{}, err
 	}
@@ -159,6 +137,38 @@ func (r *Registry) Made(ctx context.Context, byDigest string) (Made, error) {
 		return Made{}, fmt.Errorf("the note of %s is damaged: %w", show(image), err)
 	}
 	return m, nil
+}
+
+// identity returns the identity of an image in a repository that has a tag beside it, with a suffix; ""
+// if there is none.
+func (r *Registry) identity(ctx context.Context, repo name.Repository, image v1.Hash, suffix string) (of string, err error) {
+	tags, err := r.tagsOf(ctx, repo)
+	if err != nil {
+		return "", err
+	}
+	var noted []string
+	for _, tag := range tags {
+		if isIdentityTag(tag) && slices.Contains(tags, tag+suffix) {
+			noted = append(noted, tag)
+		}
+	}
+	var mu sync.Mutex
+	err = inParallel(ctx, noted, func(ctx context.Context, tag string) error {
+		digest, err := r.head(ctx, repo.Tag(tag), discard)
+		if isNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return r.explain(ctx, repo.Tag(tag), err)
+		}
+		if digest == image {
+			mu.Lock()
+			defer mu.Unlock()
+			of = max(of, tag)
+		}
+		return nil
+	})
+	return of, err
 }
 
 // madeOf reads the annotations of a note, which may be anything.

@@ -23,10 +23,11 @@ import (
 const provenanceSuffix = ".provenance"
 
 // attestationType is an annotation of an entry of an index. With the value attestation, the
-// entry is not an image for a platform.
+// entry is not an image for a platform, but is about the image whose digest is in attestationOf.
 const (
 	attestationType = "vnd.docker.reference.type"
 	attestation     = "attestation-manifest"
+	attestationOf   = "vnd.docker.reference.digest"
 )
 
 // Beside returns the reference of the index with the provenance of the image at ref, a result

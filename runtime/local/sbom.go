@@ -1,0 +1,143 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/sbom"
+)
+
+// maxSBOMs is the number of images whose SBOMs are in memory concurrently: each may have some of
+// sbom.MaxSize.
+const maxSBOMs = 4
+
+// SBOM reads the SBOMs of the deployed images of an environment (I13). It changes nothing. An image
+// whose SBOM cannot be found or read says so. reading, if set, is called with the number of images.
+func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading func(images int)) (*sbom.Inventory, error) {
+	inv := &sbom.Inventory{Version: sbom.Version, Pipeline: env.Key.Pipeline, Environment: env.Key.Name, Images: []sbom.Image{}}
+	if env.Plan == nil {
+		return inv, nil
+	}
+	hide := func(text string) string { return text }
+	if r.Hide != nil {
+		hide = r.Hide(env.Plan)
+	}
+	mirrored, err := r.mirroredFor(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	add := func(service, name, ref string) {
+		im := sbom.Image{Service: service, Name: name, Image: ref, Packages: []sbom.Package{}, Formats: []sbom.Format{}}
+		if _, _, digest := plan.CutImage(ref); digest == "" {
+			im.Why = sbom.ByTag
+		}
+		inv.Images = append(inv.Images, im)
+	}
+	for i := range env.Plan.Services {
+		s := &env.Plan.Services[i]
+		for name := range s.AllImages() {
+			if ref := env.Images[plan.ImageKey(s.Name, name)]; ref != "" {
+				add(s.Name, name, ref)
+			}
+		}
+		of, deployed := mirrored[s.Name]
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			add(s.Name, name, of[name])
+		}
+		if s.OthersImages() != "" && !s.MirrorImages && deployed {
+			inv.Images = append(inv.Images, sbom.Image{Service: s.Name, Why: sbom.UnknownImages, Packages: []sbom.Package{}, Formats: []sbom.Format{}})
+		}
+	}
+	at := make(map[string][]*sbom.Image) // by reference
+	for i := range inv.Images {
+		if im := &inv.Images[i]; im.Why == "" {
+			at[im.Image] = append(at[im.Image], im)
+		}
+	}
+	if reading != nil {
+		reading(len(at))
+	}
+	var group errgroup.Group
+	group.SetLimit(maxSBOMs)
+	for _, ref := range slices.Sorted(maps.Keys(at)) {
+		group.Go(func() error {
+			read := sbom.Image{Packages: []sbom.Package{}, Formats: []sbom.Format{}}
+			r.readSBOM(ctx, ref, &read, hide)
+			for _, im := range at[ref] {
+				read.Service, read.Name, read.Image = im.Service, im.Name, im.Image
+				*im = read
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no call fails
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return inv, nil
+}
+
+// mirroredFor returns the images that were last deployed instead of those that charts and manifests
+// name, by service and by the reference there. A service that was deployed, and has none, has an empty
+// map.
+func (r *Runtime) mirroredFor(ctx context.Context, env *runtime.Environment) (map[string]map[string]string, error) {
+	of := make(map[string]map[string]string)
+	if !slices.ContainsFunc(env.Plan.Services, func(s plan.Service) bool { return s.OthersImages() != "" }) {
+		return of, nil
+	}
+	runs, err := r.Store.Runs(ctx, env.Key)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(runs, func(a, b runtime.RunRecord) int { return b.Start.Compare(a.Start) })
+	for _, run := range runs {
+		if run.Action != runtime.Deploy {
+			continue
+		}
+		for _, s := range run.Services {
+			if _, known := of[s.Service]; !known && (s.State == runtime.Done || s.State == runtime.Unchanged) {
+				of[s.Service] = s.Mirrored
+			}
+		}
+	}
+	return of, nil
+}
+
+// readSBOM reads the SBOMs of an image, which is named by digest.
+func (r *Runtime) readSBOM(ctx context.Context, ref string, im *sbom.Image, hide func(string) string) {
+	found, err := r.images.Attachments(ctx, ref, sbom.MaxSize, sbom.IsSBOM)
+	if err != nil {
+		im.Why, im.Error = sbom.Unreadable, hide(err.Error())
+		return
+	}
+	errs, has := found.Errs, make(map[string]bool) // platforms
+	for _, a := range found.All {
+		document, err := sbom.Read(a.Data)
+		switch {
+		case errors.Is(err, sbom.ErrOther):
+		case err != nil:
+			errs = append(errs, fmt.Errorf("an SBOM that is attached to it cannot be read: %w", err))
+		default:
+			im.Join(document)
+			has[a.Platform] = true
+		}
+	}
+	if len(im.Formats) > 0 && !has[""] {
+		im.Without = slices.DeleteFunc(found.Platforms, func(platform string) bool { return has[platform] })
+	}
+	switch {
+	case len(errs) == 1:
+		im.Why, im.Error = sbom.Unreadable, hide(errs[0].Error())
+	case len(errs) > 1:
+		im.Why, im.Error = sbom.Unreadable, hide(fmt.Sprintf("%v, and %d more", errs[0], len(errs)-1))
+	case len(im.Formats) == 0:
+		im.Why = sbom.None
+	}
+}

@@ -1,0 +1,80 @@
+package local
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/registry"
+)
+
+// TestSBOM: each image of an environment, with its packages or why they are not known.
+func TestSBOM(t *testing.T) {
+	t.Parallel()
+	up := upstream(t, "none", "good", "bad")
+	reg, err := registry.New(registry.Options{Prefix: up + "/kept"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// attach attaches SBOMs to an image, as cosign does with tags, and returns the image by digest.
+	attach := func(tag string, texts ...string) string {
+		ref, err := name.ParseReference(up + "/app:" + tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := remote.Head(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := empty.Image
+		for _, text := range texts {
+			if img, err = mutate.AppendLayers(img, static.NewLayer([]byte(text), "application/spdx+json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(texts) > 0 {
+			if err := remote.Write(ref.Context().Tag("sha256-"+d.Digest.Hex+".sbom"), img); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return up + "/app@" + d.Digest.String()
+	}
+	document := func(packages string) string { return `{"spdxVersion":"SPDX-2.3","packages":[` + packages + `]}` }
+	good := attach("good", document(`{"name":"b"},{"name":"a","versionInfo":"1"}`), document(`{"name":"b"}`))
+	bad := attach("bad", document(`{"name":"a"}`), "{", `{"predicateType":"https://slsa.dev/provenance/v1"}`, "[]")
+	env := &runtime.Environment{Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "main"}, Plan: &plan.Plan{}, Images: map[string]string{}}
+	for service, ref := range map[string]string{
+		"1 good": good, "2 again": good, "3 none": attach("none"), "4 bad": bad, "5 tag": up + "/app:none", "6 away": "127.0.0.1:1/app@" + string(plan.DigestOf(nil)), "7 never": "",
+	} {
+		env.Plan.Services = append(env.Plan.Services, plan.Service{Name: service, Image: plan.ImageSource{Mirror: "x"}})
+		if ref != "" {
+			env.Images[service] = ref
+		}
+	}
+	slices.SortFunc(env.Plan.Services, func(a, b plan.Service) int { return strings.Compare(a.Name, b.Name) })
+	rt := &Runtime{images: reg}
+	images := 0
+	inv, err := rt.SBOM(t.Context(), env, func(n int) { images = n })
+	if err != nil || images != 4 || inv.Failed() != 2 {
+		t.Fatalf("SBOM = %v, reading %d images, %d failed; want 4 and 2", err, images, inv.Failed())
+	}
+	for i, want := range []string{
+		"1 good [{a 1  } {b   }] [SPDX]  ", "2 again [{a 1  } {b   }] [SPDX]  ", "3 none [] [] none ",
+		"4 bad [{a   }] [SPDX] unreadable an SBOM that is attached to it cannot be read: it is not valid JSON: unexpected end of JSON input, and 1 more",
+		"5 tag [] [] by-tag ", "6 away [] [] unreadable image 127.0.0.1:1/app@",
+	} {
+		im := inv.Images[i]
+		if got := fmt.Sprintf("%s %v %v %s %s", im.Service, im.Packages, im.Formats, im.Why, im.Error); !strings.HasPrefix(got, want) {
+			t.Errorf("image %d is %q, want %q", i, got, want)
+		}
+	}
+}

@@ -115,9 +115,9 @@ func unproven(module string, err error) error {
 }
 
 // newSource returns the source of a file. Errors show its lines, but not the user, the
-// password and the query of a URL.
+// password and the query of a URL, and no private key.
 func newSource(src source, text []byte, tree *syntax.File) *builtins.Source {
-	if bytes.ContainsAny(text, "@?") {
+	if bytes.ContainsAny(text, "@?") || redact.HasPrivateKey(string(text)) {
 		text = []byte(redact.Source(string(text)))
 	}
 	return builtins.NewSource(src.String(), src.lib != "", text, tree)

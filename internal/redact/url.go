@@ -39,9 +39,9 @@ func URLs(text string) string {
 }
 
 // Source returns the text of a source file without the credentials of the addresses in
-// it. Line and column numbers do not change.
+// it, and without private keys. Line and column numbers do not change.
 func Source(text string) string {
-	return cut(text, false, func(s string) string { return strings.Repeat("x", utf8.RuneCountInString(s)) })
+	return cut(privateKeys(text), false, func(s string) string { return strings.Repeat("x", utf8.RuneCountInString(s)) })
 }
 
 // cut replaces the secret parts of text.

@@ -45,7 +45,11 @@ type Pipeline struct {
 	SBOM              string   `json:"sbom,omitempty"`           // the image with which builders make the SBOMs of images (I13); empty: they make none
 	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
-	Pos               Pos      `json:"pos"`                      // of the call of pipeline()
+	// Sign says how the images that are built are signed (I15); nil: they are not.
+	Sign *Signing `json:"sign,omitempty"`
+	// Verify says which images must be signed (I16).
+	Verify []SignatureRule `json:"verify,omitempty"`
+	Pos    Pos             `json:"pos"` // of the call of pipeline()
 }
 
 // An EnvironmentRef names the environment that a plan is for.

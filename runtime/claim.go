@@ -33,7 +33,7 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 			if err := retry.Pause(ctx, claimPoll); err != nil {
 				return "", err
 			}
-			if digest, err := r.Registry.Resolve(ctx, im.ref); !errors.Is(err, ErrNotFound) {
+			if digest, err := r.resolveBuilt(ctx, im); !errors.Is(err, ErrNotFound) {
 				return digest, err
 			}
 			continue
@@ -44,7 +44,7 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 				Severity: plan.SeverityWarning, Pos: im.build.Pos,
 				Message: fmt.Sprintf("the build of %s cannot be claimed, so another machine may build it at the same time: %v", im.build.ID, err),
 			}})
-			return r.Builder.Build(ctx, im.spec(), im.ref, emit)
+			return r.makeSigned(ctx, im, emit)
 		}
 		digest, err := r.buildUnder(ctx, claim, im, emit)
 		if !errors.Is(err, errClaimLost) {
@@ -61,7 +61,7 @@ func (r *run) buildUnder(ctx context.Context, claim Claim, im *image, emit Emit)
 		defer stop()
 		claim.Release(ctx)
 	}()
-	if digest, err := r.Registry.Resolve(ctx, im.ref); !errors.Is(err, ErrNotFound) {
+	if digest, err := r.resolveBuilt(ctx, im); !errors.Is(err, ErrNotFound) {
 		return digest, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -73,7 +73,7 @@ func (r *run) buildUnder(ctx context.Context, claim Claim, im *image, emit Emit)
 		case <-ctx.Done():
 		}
 	}()
-	digest, err := r.Builder.Build(ctx, im.spec(), im.ref, emit)
+	digest, err := r.makeSigned(ctx, im, emit)
 	if err != nil && errors.Is(context.Cause(ctx), errClaimLost) {
 		return "", errClaimLost
 	}

@@ -29,6 +29,8 @@ type image struct {
 	byDigest string      // the reference in releases; empty until it is known
 	there    bool        // it is already in the registry
 	unasked  error       // why its digest could not be looked up, so that its tag is deployed
+	unsigned bool        // the registry has one that the key of the run has not signed
+	verified string      // the reference whose signatures were verified (I16)
 	err      error       // why the lookup failed
 }
 
@@ -90,6 +92,9 @@ func (r *Release) setImage(name, byDigest string) {
 
 // why returns the reason why a missing image is made.
 func (im *image) why() string {
+	if im.unsigned {
+		return "the image of this source in the registry is not signed by the key of sign="
+	}
 	if im.build != nil {
 		return "no image of this source in the registry"
 	}

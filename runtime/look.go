@@ -38,6 +38,7 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 		}
 	}
 	r.settleBases()
+	r.foreseeUnsigned()
 	return err
 }
 
@@ -95,8 +96,15 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 	r.set = r.scope.images(r.given)
 	r.images = r.set.list
 	finding := make(map[*image]*sched.Task, len(r.images))
+	signer := r.findSigner()
+	if signer != nil {
+		tasks = append(tasks, signer)
+	}
 	for _, im := range r.images {
 		t := r.finding(im)
+		if signer != nil {
+			t.After = append(t.After, signer)
+		}
 		for _, base := range im.bases { // they come before it
 			t.After = append(t.After, finding[base])
 		}
@@ -136,7 +144,9 @@ func (r *run) fingerprinting(s *service) *sched.Task {
 // finding returns the task that finds out whether the registry has im.
 func (r *run) finding(im *image) *sched.Task {
 	return &sched.Task{Name: "look for " + im.source(), Do: func(ctx context.Context) error {
-		im.err = r.find(ctx, im)
+		if im.err = r.find(ctx, im); im.err == nil {
+			im.err = r.verify(ctx, im)
+		}
 		return nil
 	}}
 }
@@ -164,12 +174,14 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 		}
 	}
 	switch {
+	case im.build != nil && r.signerErr != nil:
+		return r.signerErr
 	case im.build != nil:
 		if im.identity, err = r.identify(ctx, im); err != nil {
 			return err
 		}
 		im.ref = r.Registry.Ref(im.build.ID, im.identity)
-		digest, err := r.Registry.Resolve(ctx, im.ref)
+		digest, err := r.resolveBuilt(ctx, im)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			return nil

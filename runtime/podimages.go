@@ -150,7 +150,10 @@ func (r *run) mirrorNamed(ctx context.Context, s *service, emit Emit) error {
 	var tasks []*sched.Task
 	for _, im := range more.list {
 		tasks = append(tasks, &sched.Task{Name: im.source(), Class: classBuild, Do: func(ctx context.Context) error {
-			if im.err = r.find(ctx, im); im.err != nil || im.there {
+			if im.err = r.find(ctx, im); im.err == nil {
+				im.err = r.verify(ctx, im)
+			}
+			if im.err != nil || im.there {
 				return nil // it is reported with those of the others
 			}
 			r.track.making(s, im)
@@ -209,6 +212,9 @@ func (s *service) imageFailure(im *image, err error) ImageFailure {
 	of, do := "manifests", "name another image in its manifests"
 	if s.Chart != nil {
 		of, do = "chart "+s.Chart.Ref, "name another image in values= of the service"
+	}
+	if unsigned := (*UnsignedError)(nil); errors.As(err, &unsigned) {
+		return ImageFailure{ref, of + ": " + place, err}
 	}
 	cause := err
 	if common := (*CommonError)(nil); errors.As(err, &common) {

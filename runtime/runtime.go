@@ -10,12 +10,15 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Runtime carries out actions on environments. All fields except Hide are required.
+// A Runtime carries out actions on environments. All fields except Signatures and Hide are
+// required.
 type Runtime struct {
 	Environments
 	Builder  Builder
 	Registry Registry
 	Deployer Deployer
+	// Signatures sign and verify images. Nil: a plan that requires it fails.
+	Signatures Signatures
 	// Hide returns a function that redacts the values of secrets in a string (D4). It
 	// is applied to the events, records and errors of a run of p, and should not change
 	// the names in p. Nil: nothing is redacted.

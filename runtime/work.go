@@ -70,6 +70,9 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 			err = do(ctx)
 		}
 	}
+	if err == nil { // an older run of the session, with other rules, may have made it
+		err = r.verify(ctx, im)
+	}
 	if err != nil {
 		r.failed(err)
 	}
@@ -91,14 +94,14 @@ func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
 			return fmt.Errorf("copy image %s: %w", im.mirror, err)
 		}
 		im.byDigest = ref
-		return nil
+		return r.verify(ctx, im) // the tag may have moved since it was looked up
 	}
 	digest, err := r.build(ctx, im, emit)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", im.source(), err)
 	}
 	im.byDigest = ByDigest(im.ref, digest)
-	return nil
+	return r.verify(ctx, im)
 }
 
 // act carries out the action on one service, and records the result.

@@ -49,6 +49,19 @@ func TestRegistry(t *testing.T) {
 	})
 }
 
+func TestSignatures(t *testing.T) {
+	w := runtimetest.NewWorld()
+	w.Signatures.Give("one")
+	w.Signatures.Give("other")
+	key := func(name string) plan.Signing { return plan.Signing{Key: plan.SecretRef{Name: name}} }
+	runtimetest.TestSignatures(t, runtimetest.SignaturesTest{
+		Signatures: w.Signatures, One: key("one"), Other: key("other"), Missing: key("missing"),
+		Push: func(*testing.T) string {
+			return "registry.test/web@" + string(plan.DigestOf([]byte(runtimetest.Unique("image"))))
+		},
+	})
+}
+
 func TestBuilder(t *testing.T) {
 	w := runtimetest.NewWorld()
 	spec := func(t *testing.T) plan.BuildSpec {

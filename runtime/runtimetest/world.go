@@ -6,8 +6,8 @@
 // there. Each operation calls [World.Hook], which can make it slow, fail, hang, or be the
 // last one before the process dies. With testing/synctest the time is virtual.
 //
-// [TestStore], [TestLocker], [TestRegistry], [TestBuilder] and [TestDeployer] test the
-// contracts of package runtime. They require no more than the comments in
+// [TestStore], [TestLocker], [TestRegistry], [TestSignatures], [TestBuilder] and [TestDeployer]
+// test the contracts of package runtime. They require no more than the comments in
 // runtime/contract.go. They can be run on the implementations in this package, on those of
 // pipe, and on any other.
 package runtimetest
@@ -46,8 +46,10 @@ type World struct {
 	Builder  *Builder
 	Registry *Registry
 	Deployer *Deployer
-	Store    *Store
-	Locker   *Locker
+	// Signatures are those of images of the registry.
+	Signatures *Signatures
+	Store      *Store
+	Locker     *Locker
 
 	// Hook, if set, is called at each step. If it returns an error, the step fails. It may
 	// block until ctx is done, and call World.Die.
@@ -70,6 +72,7 @@ type World struct {
 func NewWorld() *World {
 	w := &World{began: time.Now(), busy: make(map[string]int), peak: make(map[string]int)}
 	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest), claims: claims{held: make(map[string]*claim)}}
+	w.Signatures = &Signatures{world: w, have: make(map[string]bool), by: make(map[string][]string)}
 	w.Builder = &Builder{world: w, sources: make(map[string]string)}
 	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release), owners: make(map[string]runtime.EnvironmentKey)}
 	w.Store = &Store{world: w, environments: make(map[runtime.EnvironmentKey]*stored)}
@@ -83,6 +86,7 @@ func (w *World) Runtime() *runtime.Runtime {
 		Builder:      w.Builder,
 		Registry:     w.Registry,
 		Deployer:     w.Deployer,
+		Signatures:   w.Signatures,
 		Environments: runtime.Environments{Store: w.Store, Locker: w.Locker},
 	}
 }

@@ -1,0 +1,149 @@
+package plan
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Signing says with which key the images that a pipeline builds are signed (I15).
+type Signing struct {
+	Key      SecretRef  `json:"key"`                // a private key in PEM, plain or as cosign encrypts it
+	Password *SecretRef `json:"password,omitempty"` // of an encrypted key; nil: an empty one
+	Pos      Pos        `json:"pos"`                // of the call of signing_key()
+}
+
+// Refs returns the secrets of s, which may be nil.
+func (s *Signing) Refs() []SecretRef {
+	switch {
+	case s == nil:
+		return nil
+	case s.Password == nil:
+		return []SecretRef{s.Key}
+	}
+	return []SecretRef{s.Key, *s.Password}
+}
+
+// A SignatureRule says which images must be signed, and by whom (I16). An image that several
+// rules cover needs a signature for each.
+type SignatureRule struct {
+	// Images are patterns of complete names of images, such as "docker.io/library/*", in which *
+	// stands for any characters, also slashes.
+	Images  []string `json:"images"`
+	Exclude []string `json:"exclude,omitempty"` // patterns of images that the rule does not cover
+	Keys    []string `json:"keys"`              // public keys in PEM, one of which must have signed
+	Pos     Pos      `json:"pos"`               // of the call of signed()
+}
+
+// Covers reports whether the rule is about an image.
+func (r SignatureRule) Covers(image string) bool {
+	name := FullName(image)
+	matches := func(pattern string) bool { return matchName(pattern, name) }
+	return slices.ContainsFunc(r.Images, matches) && !slices.ContainsFunc(r.Exclude, matches)
+}
+
+// FullName returns the complete name of an image, without its tag and digest, such as
+// "docker.io/library/redis" for "redis:7".
+func FullName(image string) string {
+	name, _, _ := CutImage(image)
+	host, path, ok := strings.Cut(name, "/")
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" && !strings.HasPrefix(host, "[") {
+		host, path = "docker.io", name
+	}
+	if host = strings.ToLower(host); host == "index.docker.io" {
+		host = "docker.io"
+	}
+	if host == "docker.io" && !strings.Contains(path, "/") {
+		path = "library/" + path
+	}
+	return host + "/" + path
+}
+
+// matchName reports whether name matches a pattern in which * stands for any characters. It
+// takes time proportional to the product of the lengths at most.
+func matchName(pattern, name string) bool {
+	first, rest, ok := strings.Cut(pattern, "*")
+	name, begins := strings.CutPrefix(name, first)
+	if !ok || !begins {
+		return begins && name == ""
+	}
+	parts := strings.Split(rest, "*")
+	last := parts[len(parts)-1]
+	for _, part := range parts[:len(parts)-1] {
+		_, after, found := strings.Cut(name, part)
+		if !found {
+			return false
+		}
+		name = after
+	}
+	return strings.HasSuffix(name, last)
+}
+
+// Why a string is not a public key that can be used.
+var (
+	ErrPrivateKey = errors.New("it is a private key")
+	ErrNotPEM     = errors.New("it is not a public key in PEM")
+	ErrManyKeys   = errors.New("it is more than one key")
+)
+
+const publicKeyType = "PUBLIC KEY"
+
+// ParsePublicKey returns the key of a PEM block: an *ecdsa.PublicKey of the curve P-256, an
+// ed25519.PublicKey, or an *rsa.PublicKey of 2048 to 8192 bits. Errors do not show the string.
+func ParsePublicKey(text string) (any, error) {
+	if strings.Contains(text, "PRIVATE KEY") {
+		return nil, ErrPrivateKey
+	}
+	block, rest := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, ErrNotPEM
+	}
+	if block.Type != publicKeyType {
+		return nil, fmt.Errorf("%w: it is a block %q", ErrNotPEM, block.Type[:min(len(block.Type), 40)])
+	}
+	if next, _ := pem.Decode(rest); next != nil {
+		return nil, ErrManyKeys
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its content is damaged", ErrNotPEM)
+	}
+	if err := CheckPublicKey(key); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// CheckPublicKey returns an error if signatures of a public key cannot be made or verified.
+func CheckPublicKey(key any) error {
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return fmt.Errorf("a key of the curve %s cannot be used", key.Curve.Params().Name)
+		}
+	case ed25519.PublicKey:
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < 2048 || bits > 8192 {
+			return fmt.Errorf("an RSA key of %d bits cannot be used", bits)
+		}
+	default:
+		return errors.New("a key of this type cannot be used")
+	}
+	return nil
+}
+
+// FormatPublicKey returns a public key in PEM: the form that [SignatureRule] has.
+func FormatPublicKey(key any) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: publicKeyType, Bytes: der})), nil
+}

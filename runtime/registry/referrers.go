@@ -152,18 +152,8 @@ func (c *copier) unlisted(digest v1.Hash, err error) error {
 }
 
 // find finds the referrers of a manifest.
-func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error {
-	var lists bool
-	err := c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(f.digest.String())), func(ctx context.Context, s *session) error {
-		client, err := c.registry.client(ctx, s, c.from, c.from.Scope(transport.PullScope))
-		if err == nil {
-			f.listed, lists, err = referrers(ctx, client, c.from, f.digest)
-		}
-		return err
-	})
-	if err == nil && !lists {
-		f.listed, err = c.listUnderTag(ctx, f.digest, tags)
-	}
+func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) (err error) {
+	f.listed, err = c.listed(ctx, f.digest, tags)
 	for _, end := range cosignTags {
 		tag := c.from.Tag(refTag(f.digest) + end)
 		if err != nil || tags != nil && !tags[tag.TagStr()] {
@@ -181,6 +171,22 @@ func (c *copier) find(ctx context.Context, f *found, tags map[string]bool) error
 		return c.unlisted(f.digest, err)
 	}
 	return nil
+}
+
+// listed returns what the registry lists as referring to a manifest.
+func (c *copier) listed(ctx context.Context, digest v1.Hash, tags map[string]bool) (all []v1.Descriptor, err error) {
+	var lists bool
+	err = c.registry.try(ctx, c.emit, "list what refers to "+show(c.from.Digest(digest.String())), func(ctx context.Context, s *session) error {
+		client, err := c.registry.client(ctx, s, c.from, c.from.Scope(transport.PullScope))
+		if err == nil {
+			all, lists, err = referrers(ctx, client, c.from, digest)
+		}
+		return err
+	})
+	if err == nil && !lists {
+		all, err = c.listUnderTag(ctx, digest, tags)
+	}
+	return all, err
 }
 
 // referrers returns all pages of the list of referrers of a digest. lists is false if the

@@ -1,0 +1,616 @@
+package registry
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/sigstore/sigstore/pkg/signature"
+	sigpayload "github.com/sigstore/sigstore/pkg/signature/payload"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+func newKey(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// mustVerify verifies with keys. Without want, the image must be signed; otherwise it must
+// not be, and the error must have all of want.
+func mustVerify(t *testing.T, r *Registry, ref, src string, keys []crypto.Signer, want ...string) {
+	t.Helper()
+	public := make([]crypto.PublicKey, len(keys))
+	for i, key := range keys {
+		public[i] = key.Public()
+	}
+	err := r.Verify(t.Context(), ref, src, public)
+	if len(want) == 0 {
+		if err != nil {
+			t.Errorf("Verify = %v, want a valid signature", err)
+		}
+		return
+	}
+	var unsigned *runtime.UnsignedError
+	if !errors.As(err, &unsigned) {
+		t.Fatalf("Verify = %v, want an UnsignedError", err)
+	}
+	for _, part := range want {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("Verify = %q, want it to contain %q", err, part)
+		}
+	}
+}
+
+func byDigest(addr, path string, digest plan.Digest) string {
+	return addr + "/" + path + "@" + string(digest)
+}
+
+// writeSigned writes layers at the tag of the older format.
+func writeSigned(t *testing.T, repo string, digest plan.Digest, layers ...mutate.Addendum) {
+	t.Helper()
+	img, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, repo+":"+strings.Replace(string(digest), ":", "-", 1)+".sig", img)
+}
+
+func signedLayer(message []byte, signature []byte) mutate.Addendum {
+	return mutate.Addendum{
+		Layer: static.NewLayer(message, simpleSigning), MediaType: simpleSigning,
+		Annotations: map[string]string{signatureAnnotation: base64.StdEncoding.EncodeToString(signature)},
+	}
+}
+
+// madeLayer returns the layer that Sign would write.
+func madeLayer(t *testing.T, repo, digest string, key crypto.Signer) mutate.Addendum {
+	t.Helper()
+	hash, err := v1.NewHash(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := name.NewRepository(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, sig, err := signatureOf(of, hash, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signedLayer(message, sig)
+}
+
+// What is signed and what is not, in the older format, in a registry that lists referrers and in
+// one that does not (I16).
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	for kind, options := range map[string][]ggcr.Option{"tags only": nil, "referrers": {ggcr.WithReferrersSupport(true)}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, options...)
+			r := newRegistry(t, u.addr)
+			good, other := newKey(t), newKey(t)
+			both := []crypto.Signer{other, good}
+			fresh := func() (ref, repo string, digest plan.Digest) {
+				digest = push(t, u.addr+"/web:1", image(t))
+				return byDigest(u.addr, "web", digest), u.addr + "/web", digest
+			}
+			one := []crypto.Signer{good}
+
+			ref, repo, digest := fresh()
+			mustVerify(t, r, ref, "", one, ref+" has no signature")
+
+			writeSigned(t, repo, digest, madeLayer(t, repo, string(digest), good))
+			mustVerify(t, r, ref, "", one)
+			mustVerify(t, r, ref, "", both)
+			mustVerify(t, r, ref, "", []crypto.Signer{other}, "another key has signed it")
+
+			elsewhere := digest
+			ref, repo, digest = fresh()
+			writeSigned(t, repo, digest, madeLayer(t, repo, string(elsewhere), good))
+			mustVerify(t, r, ref, "", one, "the key has signed "+string(elsewhere))
+
+			// A payload that was changed after it was signed.
+			layer := madeLayer(t, repo, string(elsewhere), good)
+			content, err := layer.Layer.Compressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			message, err := io.ReadAll(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sig, err := base64.StdEncoding.DecodeString(layer.Annotations[signatureAnnotation])
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeSigned(t, repo, digest, signedLayer(bytes.ReplaceAll(message, []byte(elsewhere), []byte(digest)), sig))
+			mustVerify(t, r, ref, "", one, "another key has signed it")
+
+			// One of several, after many that do not count.
+			layers := []mutate.Addendum{
+				signedLayer([]byte("nonsense"), []byte("nonsense")), signedLayer(nil, nil),
+				{Layer: static.NewLayer([]byte("x"), "text/plain")},
+				signedLayer(bytes.Repeat([]byte("x"), maxPayload+1), []byte("x")),
+				madeLayer(t, repo, string(digest), other),
+			}
+			writeSigned(t, repo, digest, layers...)
+			mustVerify(t, r, ref, "", one, "another key has signed it", "a signature has more than 64 KiB")
+			writeSigned(t, repo, digest, append(layers, madeLayer(t, repo, string(digest), good))...)
+			mustVerify(t, r, ref, "", one)
+
+			// What the key has signed is not about an image.
+			for _, text := range []string{"nonsense", "{}", `{"critical":{"image":{"docker-manifest-digest":"` + string(digest) + `"},"type":"atomic container signature"}}`} {
+				hash := sha(text)
+				sig, err := good.Sign(rand.Reader, hash, crypto.SHA256)
+				if err != nil {
+					t.Fatal(err)
+				}
+				writeSigned(t, repo, digest, signedLayer([]byte(text), sig))
+				mustVerify(t, r, ref, "", one, "the key has signed something else")
+			}
+			// An index, an image of one platform of which is signed, is not signed.
+			whole := index(t)
+			digest = push(t, u.addr+"/web:1", whole)
+			list, err := whole.IndexManifest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			part := plan.Digest(list.Manifests[0].Digest.String())
+			writeSigned(t, repo, part, madeLayer(t, repo, string(part), good))
+			mustVerify(t, r, byDigest(u.addr, "web", digest), "", one, "has no signature")
+			writeSigned(t, repo, digest, madeLayer(t, repo, string(digest), good))
+			mustVerify(t, r, byDigest(u.addr, "web", digest), "", one)
+		})
+	}
+}
+
+func sha(text string) []byte {
+	hash := crypto.SHA256.New()
+	hash.Write([]byte(text))
+	return hash.Sum(nil)
+}
+
+// Signatures that cosign 3.1.1 has made, in both of its formats. The password of its key is
+// hunter2.
+func TestVerifyCosign(t *testing.T) {
+	t.Parallel()
+	pub, err := os.ReadFile(filepath.Join("testdata", "cosign", "cosign.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := plan.ParsePublicKey(string(pub))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join("testdata", "cosign", "signatures.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []struct {
+		Image    plan.Digest
+		Manifest v1.Manifest
+		Layer    string
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range all {
+		for kind, options := range map[string][]ggcr.Option{"tags only": nil, "referrers": {ggcr.WithReferrersSupport(true)}} {
+			t.Run(fmt.Sprint(i, kind), func(t *testing.T) {
+				t.Parallel()
+				u := newUpstream(t, options...)
+				repo := u.addr + "/web"
+				add := mutate.Addendum{
+					Layer:       static.NewLayer([]byte(one.Layer), one.Manifest.Layers[0].MediaType),
+					Annotations: one.Manifest.Layers[0].Annotations, MediaType: one.Manifest.Layers[0].MediaType,
+				}
+				if one.Manifest.Subject == nil {
+					writeSigned(t, repo, one.Image, add)
+				} else {
+					writeBundle(t, repo, add, one.Manifest.Subject)
+				}
+				ref := repo + "@" + string(one.Image)
+				if err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", []crypto.PublicKey{key}); err != nil {
+					t.Errorf("Verify = %v", err)
+				}
+				mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{newKey(t)}, "another key has signed it")
+			})
+		}
+	}
+}
+
+func writeBundle(t *testing.T, repo string, layer mutate.Addendum, subject *v1.Descriptor) {
+	t.Helper()
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.MediaType(bundleType+".v0.3+json"))
+	img, err := mutate.Append(img, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img = mutate.Subject(img, *subject).(v1.Image)
+	push(t, repo+"@"+described(t, img).Digest.String(), img)
+}
+
+// bundleOf returns a bundle with a statement that keys have signed.
+func bundleOf(t *testing.T, statement string, keys ...crypto.Signer) string {
+	t.Helper()
+	type sig struct {
+		Sig []byte `json:"sig"`
+	}
+	var sigs []sig
+	for _, key := range keys {
+		made, err := key.Sign(rand.Reader, sha(string(encoded(inTotoType, []byte(statement)))), crypto.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sigs = append(sigs, sig{made})
+	}
+	text, err := json.Marshal(map[string]any{"dsseEnvelope": map[string]any{"payload": []byte(statement), "payloadType": inTotoType, "signatures": sigs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestCheckBundle(t *testing.T) {
+	t.Parallel()
+	good, other := newKey(t), newKey(t)
+	image := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
+	statement := func(predicate string, hashes ...string) string {
+		var subjects []string
+		for _, hash := range hashes {
+			subjects = append(subjects, `{"digest":{"sha256":"`+hash+`"}}`)
+		}
+		return `{"_type":"https://in-toto.io/Statement/v1","predicateType":"` + predicate + `","subject":[` + strings.Join(subjects, ",") + `]}`
+	}
+	for name, test := range map[string]struct{ bundle, want string }{
+		"signed":            {bundleOf(t, statement(signPredicate, image.Hex), good), ""},
+		"one of two":        {bundleOf(t, statement(signPredicate, strings.Repeat("b", 64), image.Hex), other, good), ""},
+		"another key":       {bundleOf(t, statement(signPredicate, image.Hex), other), "another key"},
+		"another image":     {bundleOf(t, statement(signPredicate, strings.Repeat("b", 64)), good), "has signed sha256:bbb"},
+		"no image":          {bundleOf(t, statement(signPredicate), good), "something else"},
+		"an odd image":      {bundleOf(t, statement(signPredicate, "\\u001b[31m"), good), "something else"},
+		"provenance":        {bundleOf(t, statement("https://slsa.dev/provenance/v1", image.Hex), good), "something else"},
+		"nonsense signed":   {bundleOf(t, "nonsense", good), "something else"},
+		"nobody has signed": {bundleOf(t, statement(signPredicate, image.Hex)), "unknown form"},
+		"nonsense":          {"nonsense", "damaged"},
+		"empty":             {"{}", "unknown form"},
+		"null":              {"null", "unknown form"},
+	} {
+		err := checkBundle(image, []crypto.PublicKey{good.Public()}, []byte(test.bundle))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: checkBundle = %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// What a registry may answer instead of signatures (I16): a failure is not the same as an
+// image without signatures.
+func TestVerifyHostileRegistry(t *testing.T) {
+	t.Parallel()
+	good := newKey(t)
+	const large = maxSignatureManifest + 1
+	for what, test := range map[string]struct {
+		path string // of what is answered otherwise
+		do   func(http.ResponseWriter)
+		want string
+		fail bool // the answer says nothing about the image
+	}{
+		"401":       {path: ".sig", do: func(w http.ResponseWriter) { w.WriteHeader(401) }, want: "requires credentials", fail: true},
+		"403":       {path: ".sig", do: func(w http.ResponseWriter) { w.WriteHeader(403) }, want: "requires credentials", fail: true},
+		"500":       {path: ".sig", do: func(w http.ResponseWriter) { w.WriteHeader(500) }, want: "returned 500", fail: true},
+		"blob 500":  {path: "/blobs/", do: func(w http.ResponseWriter) { w.WriteHeader(500) }, want: "returned 500", fail: true},
+		"list 500":  {path: "/referrers/", do: func(w http.ResponseWriter) { w.WriteHeader(500) }, want: "returned 500", fail: true},
+		"blob lost": {path: "/blobs/", do: func(w http.ResponseWriter) { w.WriteHeader(404) }, want: "the registry has lost a signature"},
+		"huge": {path: ".sig", do: func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
+			_, _ = w.Write(make([]byte, large))
+		}, want: "more than 4096 KiB"},
+		"nonsense": {path: ".sig", do: func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }, want: "is not a manifest of signatures"},
+		"other content": {path: "/blobs/", do: func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, `{"critical":{}}`)
+		}, want: "does not match its digest"},
+		"long content": {path: "/blobs/", do: func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, large)) }, want: "more than 64 KiB"},
+		"many": {path: ".sig", do: func(w http.ResponseWriter) {
+			config := v1.Descriptor{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}}
+			m := v1.Manifest{SchemaVersion: 2, Config: config, Layers: make([]v1.Descriptor, 10*maxSignatures)}
+			for i := range m.Layers {
+				m.Layers[i] = v1.Descriptor{MediaType: simpleSigning, Digest: config.Digest, Size: 1 << 40, Annotations: map[string]string{signatureAnnotation: "eA=="}}
+			}
+			_ = json.NewEncoder(w).Encode(m)
+		}, want: "has more than 100 signatures"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, ggcr.WithReferrersSupport(true))
+			digest := push(t, u.addr+"/web:1", image(t))
+			repo, ref := u.addr+"/web", byDigest(u.addr, "web", digest)
+			if test.path != "/referrers/" {
+				writeSigned(t, repo, digest, madeLayer(t, repo, string(digest), good))
+			}
+			u.when(func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.Contains(r.URL.Path, test.path) || r.Method != http.MethodGet {
+					return false
+				}
+				test.do(w)
+				return true
+			})
+			if !test.fail {
+				mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{good}, test.want)
+				return
+			}
+			err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", []crypto.PublicKey{good.Public()})
+			var unsigned *runtime.UnsignedError
+			if err == nil || errors.As(err, &unsigned) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Verify = %v, want a failure with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// Signatures of a mirrored image are found beside the copy and beside the original, also if
+// they were added after the copy was made (I3, I16).
+func TestVerifyMirrored(t *testing.T) {
+	t.Parallel()
+	u, good := newUpstream(t), newKey(t)
+	r := newRegistry(t, ours(t).Addr)
+	one := []crypto.Signer{good}
+	digest := push(t, u.addr+"/web:1", image(t))
+	src := u.addr + "/web:1"
+
+	before, there, err := r.Mirrored(t.Context(), src)
+	if err != nil || there {
+		t.Fatalf("Mirrored = %t, %v", there, err)
+	}
+	mustVerify(t, r, before, src, one, "has no signature")
+	ref, _ := mirror(t, r, src)
+	mustVerify(t, r, ref, src, one, "has no signature")
+
+	writeSigned(t, u.addr+"/web", digest, madeLayer(t, u.addr+"/web", string(digest), good))
+	mustVerify(t, r, ref, src, one)
+	mustVerify(t, r, ref, "", one, "has no signature") // the copy was made before
+
+	digest = push(t, src, image(t))
+	writeSigned(t, u.addr+"/web", digest, madeLayer(t, u.addr+"/web", string(digest), good))
+	if ref, _, err = r.Mirrored(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	mustVerify(t, r, ref, src, one) // before it is copied
+	mirror(t, r, src)
+	u.Close()
+	mustVerify(t, r, ref, src, one) // the signature was copied
+}
+
+// Signing keeps the digest of the image and the signatures of others, and is not repeated (I15).
+func TestSign(t *testing.T) {
+	eachRegistry(t, func(t *testing.T, r *Registry, _ func()) {
+		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, edKey, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, digest := built(t, r, "signed", index(t))
+		ref := runtime.ByDigest(tag, digest)
+		keys := []crypto.Signer{newKey(t), rsaKey, edKey}
+		repo := mustRef(t, ref).Context()
+		sigTag := repo.Tag(strings.Replace(string(digest), ":", "-", 1) + ".sig")
+		for i, key := range keys {
+			mustVerify(t, r, ref, "", []crypto.Signer{key}, "signature")
+			for range 2 {
+				if err := r.Sign(t.Context(), ref, key, discard); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, signer := range keys[:i+1] {
+				mustVerify(t, r, ref, "", []crypto.Signer{signer})
+			}
+			img, err := remote.Image(sigTag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			layers, err := img.Layers()
+			if err != nil || len(layers) != i+1 {
+				t.Fatalf("%d layers, %v, want %d", len(layers), err, i+1)
+			}
+			independently(t, img, layers[i], i, key.Public(), digest, repo.Name())
+		}
+		if is, err := r.Resolve(t.Context(), tag); err != nil || is != digest {
+			t.Errorf("Resolve = %s, %v, want %s", is, err, digest)
+		}
+		// It is removed with the image (I6).
+		if !is(t, sigTag.Name()) {
+			t.Fatal("the signature has no tag")
+		}
+		if removed := pruned(t, r, Needs{}); len(removed) != 1 || removed[0] != digest {
+			t.Fatalf("removed %v, want %s", removed, digest)
+		}
+		if is(t, sigTag.Name()) {
+			t.Error("the signature is still there")
+		}
+	})
+}
+
+// independently verifies a signature with Sigstore's own library.
+func independently(t *testing.T, img v1.Image, layer v1.Layer, i int, key crypto.PublicKey, digest plan.Digest, repo string) {
+	t.Helper()
+	verifier, err := signature.LoadVerifier(key, crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := base64.StdEncoding.DecodeString(m.Layers[i].Annotations["dev.cosignproject.cosign/signature"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := layer.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := io.ReadAll(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verifier.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message)); err != nil {
+		t.Errorf("the library does not verify the signature of a %T: %v", key, err)
+	}
+	var of sigpayload.Cosign
+	if err := json.Unmarshal(message, &of); err != nil {
+		t.Fatalf("the library does not read %s: %v", message, err)
+	}
+	if of.Image.DigestStr() != string(digest) || of.ClaimedIdentity != repo {
+		t.Errorf("signed %s of %s, want %s of %s", of.Image.DigestStr(), of.ClaimedIdentity, digest, repo)
+	}
+}
+
+// Processes that sign concurrently do not lose signatures: those of one key are equal, and
+// that of another one is written again.
+func TestSignConcurrently(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	digest := push(t, u.addr+"/web:1", image(t))
+	ref := byDigest(u.addr, "web", digest)
+	key := newKey(t)
+	errs := make(chan error)
+	for range 4 {
+		r := newRegistry(t, u.addr)
+		go func() { errs <- r.Sign(t.Context(), ref, key, discard) }()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	img, err := remote.Image(mustRef(t, u.addr+"/web:"+strings.Replace(string(digest), ":", "-", 1)+".sig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if layers, err := img.Layers(); err != nil || len(layers) != 1 {
+		t.Errorf("%d layers, %v, want 1", len(layers), err)
+	}
+	mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{key})
+}
+
+// A registry that does not take a signature, and what is at its tag already.
+func TestSignRefused(t *testing.T) {
+	t.Parallel()
+	u, key := newUpstream(t), newKey(t)
+	r := newRegistry(t, u.addr)
+	digest := push(t, u.addr+"/web:1", image(t))
+	ref := byDigest(u.addr, "web", digest)
+	at := u.addr + "/web:" + strings.Replace(string(digest), ":", "-", 1) + ".sig"
+	u.when(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, ".sig") {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"errors":[{"code":"DENIED","message":"tags are immutable"}]}`)
+		return true
+	})
+	err := r.Sign(t.Context(), ref, key, discard)
+	if err == nil || !strings.Contains(err.Error(), "write the signature of "+ref) || !strings.Contains(err.Error(), "tags are immutable") {
+		t.Errorf("Sign = %v", err)
+	}
+	u.when(nil)
+	push(t, at, index(t))
+	err = r.Sign(t.Context(), ref, key, discard)
+	if advice, ok := runtime.AdviceOf(err); !ok || !strings.Contains(advice.Do, "remove the tag "+at) {
+		t.Errorf("Sign = %v with advice %v", err, advice)
+	}
+}
+
+func TestParseSigningKey(t *testing.T) {
+	t.Parallel()
+	encrypted, err := os.ReadFile(filepath.Join("testdata", "cosign", "cosign.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := os.ReadFile(filepath.Join("testdata", "cosign", "cosign.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ParseSigningKey(string(encrypted), "hunter2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := plan.FormatPublicKey(key.Public()); err != nil || text != string(pub) {
+		t.Errorf("the public key is %s, %v, want %s", text, err, pub)
+	}
+	block := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	pkcs8 := func(key any) []byte {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	ec := newKey(t).(*ecdsa.PrivateKey)
+	sec1, err := x509.MarshalECPrivateKey(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ text, password, want string }{
+		"pkcs8":          {block("PRIVATE KEY", pkcs8(ec)), "", ""},
+		"sec1":           {block("EC PARAMETERS", []byte("x")) + block("EC PRIVATE KEY", sec1), "", ""},
+		"no password":    {string(encrypted), "", "password is wrong"},
+		"wrong password": {string(encrypted), "hunter3", "password is wrong"},
+		"public":         {string(pub), "", "public key"},
+		"empty":          {"", "", "not a private key"},
+		"nonsense":       {"hunter2", "", "not a private key"},
+		"damaged":        {block("PRIVATE KEY", []byte("hunter2")), "", "not a private key"},
+		"not encrypted":  {block("ENCRYPTED SIGSTORE PRIVATE KEY", []byte("{}")), "", "password is wrong"},
+		"openssl":        {block("ENCRYPTED PRIVATE KEY", []byte("hunter2")), "", "cosign import-key-pair"},
+		"curve":          {block("PRIVATE KEY", pkcs8(p384)), "", "P-384"},
+	} {
+		key, err := ParseSigningKey(test.text, test.password)
+		switch {
+		case test.want == "" && (err != nil || !ec.Equal(key)):
+			t.Errorf("%s: %v", name, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: error %v, want %q", name, err, test.want)
+		case err != nil && strings.Contains(err.Error(), "hunter"):
+			t.Errorf("%s: error %q shows the key", name, err)
+		}
+	}
+}

@@ -195,7 +195,7 @@ func secretRefs(p *plan.Plan) []plan.SecretRef {
 	if p == nil {
 		return nil
 	}
-	var refs []plan.SecretRef
+	refs := p.Pipeline.Sign.Refs()
 	for _, b := range p.Builds {
 		refs = append(refs, b.Secrets...)
 	}

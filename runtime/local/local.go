@@ -231,7 +231,10 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		return err
 	}
 	r.Builder, r.Hide, r.inputs = builder, hide.hide, builder.Inputs
+	sign := newSignatures(r.images, from)
+	r.Signatures = sign
 	if embedded, ok := r.Registry.(revived); ok {
+		sign.again = embedded.again
 		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
 	if !opts.Passive {

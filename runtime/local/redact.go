@@ -84,6 +84,9 @@ func namesOf(p *plan.Plan) []string {
 	all := []string{key.Pipeline, key.Name, key.Namespace(), p.Environment.Source, p.Environment.Branch, p.Pipeline.Registry}
 	further := runtime.Environment{Key: key, Plan: p}
 	all = append(all, further.FurtherNamespaces()...)
+	for _, ref := range p.Pipeline.Sign.Refs() {
+		all = append(all, ref.Name, ref.Key)
+	}
 	for _, param := range p.Params {
 		all = append(all, param.Name)
 	}

@@ -1,0 +1,77 @@
+package local
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
+	"github.com/pipelinefile/pipe/runtime/registry"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
+)
+
+func privateKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// TestSignatures: keys are those of secrets (I15, I16).
+func TestSignatures(t *testing.T) {
+	t.Parallel()
+	addr := testenv.Registry(t)
+	images, err := registry.New(registry.Options{Prefix: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	indented := func(key string) string { return strings.ReplaceAll(key, "\n", "\n  ") }
+	s := newSignatures(images, Secrets{source(t, "s.yaml", "one: |\n  "+indented(privateKey(t))+"\nother: |\n  "+indented(privateKey(t))+"\nwrong: hunter2-hunter2\n")})
+	key := func(name string) plan.Signing { return plan.Signing{Key: plan.SecretRef{Name: name}} }
+	push := func(t *testing.T) string {
+		img, err := random.Image(500, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, err := name.ParseReference(addr + "/signatures/web:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, img); err != nil {
+			t.Fatal(err)
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ref.Context().Digest(digest.String()).Name()
+	}
+	runtimetest.TestSignatures(t, runtimetest.SignaturesTest{Signatures: s, Push: push, One: key("one"), Other: key("other"), Missing: key("missing")})
+
+	_, err = s.PublicKey(t.Context(), key("wrong"))
+	if err == nil || !strings.HasPrefix(err.Error(), "secret wrong: it is not a private key in PEM") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("PublicKey of nonsense: %v", err)
+	}
+	s.secrets = nil
+	if _, err := s.PublicKey(t.Context(), key("one")); err == nil || !strings.HasPrefix(err.Error(), "secret one: not found") {
+		t.Errorf("PublicKey without secrets: %v", err)
+	}
+	if err := s.Verify(t.Context(), push(t), "", []string{"nonsense"}); err == nil {
+		t.Error("Verify accepts a key that is none")
+	}
+}

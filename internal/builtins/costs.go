@@ -19,6 +19,7 @@ const (
 	splitSize       = 10     // a byte of a file that is split into documents
 	documentSteps   = 5000   // a document, for which a decoder of YAML allocates buffers
 	fileSteps       = 800    // a file of a directory that is listed
+	keySteps        = 5000   // a public key
 	constraintSteps = 5000   // a version constraint, which is parsed with regular expressions
 	folderSteps     = 20_000 // a directory that is listed
 )

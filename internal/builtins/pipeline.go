@@ -13,14 +13,16 @@ import (
 )
 
 type pipelineArgs struct {
-	Name              string   `arg:"name" help:"a DNS label"`
-	Namespace         string   `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
-	Registry          string   `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
-	SBOM              string   `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; no SBOM is made if not given"`
-	BuildParallelism  int      `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
-	DeployParallelism int      `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
-	BuildAhead        bool     `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
-	AllowContexts     []string `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
+	Name              string      `arg:"name" help:"a DNS label"`
+	Namespace         string      `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
+	Registry          string      `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
+	SBOM              string      `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; no SBOM is made if not given"`
+	BuildParallelism  int         `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
+	DeployParallelism int         `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
+	BuildAhead        bool        `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
+	AllowContexts     []string    `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
+	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"the key that signs the images which are built, as signing_key() names it"`
+	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom, as a list of signed()"`
 }
 
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",
@@ -53,6 +55,16 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 		s.Pipeline = &plan.Pipeline{
 			Name: a.Name, Namespace: a.Namespace, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
 			SBOM: a.SBOM, BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
+		}
+		if a.Sign != nil {
+			s.Pipeline.Sign = &a.Sign.plan
+		}
+		if len(a.Verify) > maxRules {
+			c.wrong("verify", explain.Errorf("want %d rules at most, got %d", maxRules, len(a.Verify)))
+			a.Verify = nil
+		}
+		for _, rule := range a.Verify {
+			s.Pipeline.Verify = append(s.Pipeline.Verify, rule.plan)
 		}
 		if c.Valid("name") {
 			c.namespace()

@@ -65,7 +65,12 @@ func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (sta
 }
 
 // Instead says where a secret can be used.
-func (s *Secret) Instead(string) string { return secretHint }
+func (s *Secret) Instead(typ string) string {
+	if typ == "signing_key" {
+		return "write sign = signing_key(it)"
+	}
+	return secretHint
+}
 
 // MarshalJSON makes json.encode fail.
 func (s *Secret) MarshalJSON() ([]byte, error) {

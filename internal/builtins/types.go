@@ -39,7 +39,9 @@ var types = []Type{
 		{"name", "str", "the name"},
 		{"service", "int", "the port at which other services reach it"},
 	}},
-	{"secret", "A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and cannot be converted to a string: its value is not known here.", nil},
+	{"secret", "A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and into `signing_key`, and cannot be converted to a string: its value is not known here.", nil},
+	{"signing_key", "The key that signs the images which are built.", nil},
+	{"signed", "A rule about which images must be signed, and by whom.", nil},
 	{"image", "Where the image of a service comes from. In `values=` of a chart it is the reference, by digest.", []Attr{
 		{"repository", "image", "registry and name, for `values=` of a chart"},
 		{"tag", "image", "what follows the colon, for `values=` of a chart, beside the repository"},

@@ -115,6 +115,7 @@ func Plan(s *builtins.Session, file string) *plan.Plan {
 	a.nodePorts(s.Services)
 	a.peers(s.Services)
 	a.unbuilt(p, s.Services)
+	a.unverified(p, s.Services)
 	a.namespaces(p, s.Services)
 	a.objects(p, s.Services)
 	a.credentials(s.Services)

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -76,7 +77,8 @@ type noting struct {
 
 // Build implements [runtime.Builder]. The note is written while the image is built, and again
 // when its base images are known. A note that cannot be written does not fail the build: the
-// image is then never pruned, and not explained.
+// image is then never pruned, and not explained. An image that was at ref before, such as one that
+// was not signed (I15), is kept.
 func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
 	var made registry.Made
 	noted := make(chan struct{})
@@ -85,8 +87,16 @@ func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit
 		_, made.Inputs, _ = b.inputs(ctx, spec) // nil: not known
 		_ = b.images.Note(ctx, ref, made)
 	}()
+	former, _ := b.images.Resolve(ctx, ref) // empty: usually there is none
 	digest, err := b.Builder.Build(ctx, spec, ref, emit)
 	<-noted
+	if err == nil && former != "" && former != digest {
+		if err := b.images.SetAside(ctx, runtime.ByDigest(ref, former)); err != nil {
+			emit(runtime.Warned{Diagnostic: plan.Diagnostic{
+				Severity: plan.SeverityWarning, Pos: spec.Pos, Message: fmt.Sprintf("the image that was built before for %s may be lost, although releases may name it: %v", spec.ID, err),
+			}})
+		}
+	}
 	if made.Bases = b.bases(ref); err == nil && made.Bases != nil {
 		_ = b.images.Note(ctx, ref, made)
 	}

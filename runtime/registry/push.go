@@ -43,6 +43,27 @@ func (r *Registry) Push(ctx context.Context, ref string, image remote.Taggable, 
 	return plan.DigestOf(raw), nil
 }
 
+// SetAside gives an image, which is named by digest, a tag that is made of its digest, as those that
+// are mirrored have: its former tag has moved, and releases may name it.
+func (r *Registry) SetAside(ctx context.Context, ref string) error {
+	image, err := r.parse(ref)
+	if err != nil {
+		return err
+	}
+	m, err := r.manifest(ctx, image, discard)
+	if err != nil {
+		return r.explain(ctx, image, err)
+	}
+	tag := image.Context().Tag(m.desc.Digest.Hex)
+	if err := r.Note(ctx, tag.Name(), Made{}); err != nil {
+		return err
+	}
+	if err := r.write(ctx, "tag "+show(tag), discard, func(ctx context.Context, p *remote.Pusher) error { return p.Put(ctx, tag, m) }); err != nil {
+		return r.explain(ctx, tag, err)
+	}
+	return nil
+}
+
 // get reads what is at a reference.
 func (r *Registry) get(ctx context.Context, ref name.Reference, emit runtime.Emit) (found *remote.Descriptor, err error) {
 	err = r.try(ctx, emit, "read "+show(ref), func(ctx context.Context, s *session) error {

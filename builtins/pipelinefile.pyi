@@ -42,7 +42,13 @@ class Port:
     """the port at which other services reach it"""
 
 class Secret:
-    """A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and cannot be converted to a string: its value is not known here."""
+    """A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and into `signing_key`, and cannot be converted to a string: its value is not known here."""
+
+class Signing_key:
+    """The key that signs the images which are built."""
+
+class Signed:
+    """A rule about which images must be signed, and by whom."""
 
 class Image:
     """Where the image of a service comes from. In `values=` of a chart it is the reference, by digest."""
@@ -167,7 +173,7 @@ MANIFESTS: str
 
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
-def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = []) -> None:
+def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = [], sign: Signing_key | None = None, verify: list[Signed] = []) -> None:
     """Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.
 
     Args:
@@ -179,6 +185,8 @@ def pipeline(name: str, *, namespace: str | None = None, registry: str | None = 
         deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages
         allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
+        sign: the key that signs the images which are built, as signing_key() names it
+        verify: which images must be signed before they are deployed, and by whom, as a list of signed()
     """
 
 def require_version(constraint: str) -> None:
@@ -759,6 +767,23 @@ def secret(name: str, *, key: str | None = None) -> Secret:
     Args:
         name: the secret's name where secrets come from: a Kubernetes Secret, a file, a variable
         key: the key in it; not needed if there is only one
+    """
+
+def signing_key(key: Secret, *, password: Secret | None = None) -> Signing_key:
+    """Names the key that signs the images which are built, for `sign=` of pipeline().
+
+    Args:
+        key: a private key in PEM, as cosign generate-key-pair or openssl genpkey write it: ECDSA P-256, Ed25519 or RSA
+        password: of an encrypted key
+    """
+
+def signed(images: str | list[str], *, key: str | list[str], exclude: str | list[str] = []) -> Signed:
+    """Requires a signature of images before they are deployed, for `verify=` of pipeline().
+
+    Args:
+        images: names of images without tags, such as "ghcr.io/acme/*", or several: * stands for any characters, also slashes
+        key: a public key in PEM, such as read_file("cosign.pub"), or several: one of them must have signed
+        exclude: names of images that the rule is not about, as in images=
     """
 
 def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:

@@ -38,6 +38,7 @@ effect. Ctrl-C ends it and leaves everything running.`,
   pipe run --local --watch
   pipe run --env staging --context staging --registry registry.example.com/shop --set title=Shop
   pipe run examples/shop --params staging.yaml --secrets secrets.env --timeout 30m --wait-lock
+  pipe run --env production --secrets env:  # such as the key of sign= in COSIGN_PRIVATE_KEY
   pipe run --service api --service web --force
   pipe run --keep-going --on-failure keep --progress plain
   pipe run --buildkit tcp://builder:1234 --kubeconfig staging.conf -o json --progress json`,

@@ -22,6 +22,7 @@ var schemes = []struct{ name, example, program string }{
 	{"ssh", "ssh://user@host", "ssh"},
 	{"docker-container", "docker-container://name", "docker"},
 	{"kube-pod", "kube-pod://name", "kubectl"},
+	{"kube", "kube://namespace", ""},
 	{"docker", "docker://context", "docker"},
 	{"npipe", "", ""},
 }
@@ -57,6 +58,10 @@ func CheckAddress(addr string) error {
 	case "docker":
 		if strings.ContainsAny(rest, "/:@? ") || strings.HasPrefix(rest, "-") {
 			return errors.New("the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one")
+		}
+	case "kube":
+		if _, err := parseFarm(addr); err != nil {
+			return err
 		}
 	case "ssh":
 		u, err := url.Parse(addr)

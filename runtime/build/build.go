@@ -37,9 +37,13 @@ type Options struct {
 	// Dir is the root of the workspace, which contains the sources.
 	Dir string
 	// Addresses are addresses of BuildKit: unix:///run/x.sock, tcp://host:port,
-	// ssh://user@host, docker-container://name, kube-pod://name, docker://context. Builds
-	// are distributed across them (I20); they should have the same platform.
+	// ssh://user@host, docker-container://name, kube-pod://name, kube://namespace,
+	// docker://context. Builds are distributed across them (I20); they should have the same
+	// platform.
 	Addresses []string
+	// Farm finds the builders of a farm in a cluster, those that are ready. It is needed for
+	// addresses that begin with kube:// only.
+	Farm func(ctx context.Context, farm Farm) ([]Member, error)
 	// Start, used if there are no addresses, starts the embedded BuildKit if it is not
 	// running, and returns its address. It is called when a build needs it.
 	Start func(ctx context.Context) (addr string, err error)

@@ -270,7 +270,7 @@ func TestSSH(t *testing.T) {
 func TestCheckAddress(t *testing.T) {
 	for _, addr := range []string{
 		"unix:///run/buildkit/buildkitd.sock", "tcp://host:1234", "ssh://host", "ssh://me@host:22/run/b.sock", "docker-container://buildkitd",
-		"kube-pod://b?namespace=ci", "docker://", "docker://desktop-linux",
+		"kube-pod://b?namespace=ci", "kube://pipe-builders", "kube://ci?context=ci%2Feu", "docker://", "docker://desktop-linux",
 	} {
 		if err := build.CheckAddress(addr); err != nil {
 			t.Errorf("CheckAddress(%q) = %v", addr, err)
@@ -287,8 +287,11 @@ func TestCheckAddress(t *testing.T) {
 		"docker://a/b":                "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
 		"docker://--host=x":           "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
 		"unix:///var/run/docker.sock": "that is the socket of Docker: use docker:// for the engine of the docker program, or docker://CONTEXT",
+		"kube://":                     "that is not an address",
+		"kube://a/b":                  "the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run",
+		"kube://a?namespace=b":        "\"namespace\" is not known: the only parameter is context=CONTEXT",
 		"http://x": "http:// is not known: an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, ssh://user@host, docker-container://name, " +
-			"kube-pod://name, docker://context",
+			"kube-pod://name, kube://namespace, docker://context",
 	} {
 		if err := build.CheckAddress(addr); err == nil || err.Error() != want {
 			t.Errorf("CheckAddress(%q) = %v, want %s", addr, err, want)

@@ -222,9 +222,9 @@ func TestUnreachable(t *testing.T) {
 		{"tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused: " +
 			"check that it is running, and its address"},
 		{"somewhere", "BuildKit at somewhere cannot be reached: that is not an address: " +
-			"an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, ssh://user@host, docker-container://name, kube-pod://name, docker://context"},
+			"an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, ssh://user@host, docker-container://name, kube-pod://name, kube://namespace, docker://context"},
 		{"http://x", "BuildKit at http://x cannot be reached: http:// is not known: an address is such as unix:///run/buildkit/buildkitd.sock, " +
-			"tcp://host:1234, ssh://user@host, docker-container://name, kube-pod://name, docker://context: " +
+			"tcp://host:1234, ssh://user@host, docker-container://name, kube-pod://name, kube://namespace, docker://context: " +
 			"check that it is running, and its address"},
 	} {
 		b := build.New(build.Options{Dir: dir, Addresses: []string{test.addr}})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +34,7 @@ func (e *UnreachableError) Error() string {
 	if e.Addr == "" {
 		return fmt.Sprintf("start the embedded BuildKit: %v", e.Err)
 	}
-	if errors.Is(e.Err, errCannotPush) || errors.Is(e.Err, exec.ErrNotFound) {
+	if _, known := runtime.AdviceOf(e.Err); known && !e.Lost {
 		return fmt.Sprintf("BuildKit at %s: %v", e.Addr, e.Err)
 	}
 	if e.Lost {
@@ -69,6 +68,7 @@ func (e *UnreachableError) Unwrap() []error {
 type node struct {
 	pool *pool
 	addr string // empty: the embedded one
+	farm string // the address of the farm that it is a member of, or empty
 
 	connecting flight.Group[*client.Client] // so that callers share a connection, or its failure
 
@@ -77,6 +77,7 @@ type node struct {
 	at      string         // address of client; guarded by mu
 	version string         // of BuildKit, as it says; guarded by mu
 	doubted bool           // client may have lost its builder; guarded by mu
+	member  Member         // of a farm; guarded by mu
 
 	contexts contexts
 }
@@ -255,6 +256,9 @@ func answer(ctx context.Context, c *client.Client, before bool) (version string,
 }
 
 func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
+	if n.farm != "" {
+		return client.New(quiet(ctx), "", n.options()...)
+	}
 	if err := CheckAddress(addr); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -21,17 +22,20 @@ import (
 // asked once and the result is cached, so that no builder is needed if there is nothing to
 // build.
 func (p *pool) platform(ctx context.Context) (string, error) {
-	if p.nodes[0].addr == "" {
+	if len(p.opts.Addresses) == 0 {
 		return platformName("linux", goruntime.GOARCH, ""), nil
 	}
-	for _, n := range p.nodes {
-		if data, err := os.ReadFile(p.platformFile(n)); err == nil {
+	for _, addr := range p.opts.Addresses {
+		if data, err := os.ReadFile(p.platformFile(addr)); err == nil {
 			// Without the newline, the file may be truncated.
 			name, whole := strings.CutSuffix(string(data), "\n")
 			if _, err := platforms.Parse(name); whole && err == nil {
 				return name, nil
 			}
 		}
+	}
+	if _, err := p.find(ctx); err != nil {
+		return "", err
 	}
 	waits := retry.NewWaits(firstWait)
 	for again := 1; ; again++ {
@@ -72,19 +76,20 @@ func (p *pool) ask(ctx context.Context, n *node) (string, error) {
 		return "", &UnreachableError{Addr: n.addr, Err: errors.New("it has no worker")}
 	}
 	name := platforms.Format(platforms.Normalize(workers[0].Platforms[0]))
-	if file := p.platformFile(n); file != "" {
+	if file := p.platformFile(cmp.Or(n.farm, n.addr)); file != "" {
 		// If this fails, the next run needs a connection again.
 		_ = atomicfile.Write(file, []byte(name+"\n"), 0o600)
 	}
 	return name, nil
 }
 
-// platformFile is the path of a builder's cached platform; "" if nothing is cached.
-func (p *pool) platformFile(n *node) string {
+// platformFile is the path of the cached platform of the builders at an address; "" if nothing
+// is cached.
+func (p *pool) platformFile(addr string) string {
 	if p.opts.CacheDir == "" {
 		return ""
 	}
-	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(n.addr))), "sha256:")
+	sum := strings.TrimPrefix(string(plan.DigestOf([]byte(addr))), "sha256:")
 	return filepath.Join(p.opts.CacheDir, "platform", sum[:16])
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"hash/fnv"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,10 +18,11 @@ import (
 // A pool distributes builds across builders.
 type pool struct {
 	opts     Options
-	nodes    []*node
 	patience time.Duration // see the constant
 
 	mu    sync.Mutex
+	nodes []*node            // those that exist; guarded by mu
+	known map[string]*node   // those that have ever existed, by address and farm; guarded by mu
 	busy  map[*node]int      // builds; guarded by mu
 	aside map[*node]*absence // builders that have failed; guarded by mu
 
@@ -50,15 +53,35 @@ const (
 const slack = 2
 
 func newPool(opts Options) *pool {
-	p := &pool{opts: opts, patience: patience, busy: map[*node]int{}, aside: map[*node]*absence{}}
+	p := &pool{opts: opts, patience: patience, known: map[string]*node{}, busy: map[*node]int{}, aside: map[*node]*absence{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	for _, addr := range opts.Addresses {
-		p.nodes = append(p.nodes, &node{pool: p, addr: addr})
+		if _, ok := farmOf(addr); !ok {
+			p.nodes = append(p.nodes, p.node(addr, ""))
+		}
 	}
-	if len(p.nodes) == 0 {
-		p.nodes = []*node{{pool: p}}
+	if len(opts.Addresses) == 0 {
+		p.nodes = []*node{p.node("", "")}
 	}
 	return p
+}
+
+// node returns the node with an address, a member of the farm at another one, if any. The
+// caller holds mu, or is newPool.
+func (p *pool) node(addr, farm string) *node {
+	n := p.known[addr+" "+farm]
+	if n == nil {
+		n = &node{pool: p, addr: addr, farm: farm}
+		p.known[addr+" "+farm] = n
+	}
+	return n
+}
+
+// size returns the number of nodes.
+func (p *pool) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.nodes)
 }
 
 // origin identifies what an image is built from, without its content: builds of the same
@@ -150,11 +173,11 @@ func (p *pool) probe(n *node) {
 
 // avoid prefers other nodes until n has responded.
 func (p *pool) avoid(n *node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if len(p.nodes) == 1 {
 		return // there is nothing else to prefer, and nothing to ask in the background
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	a := p.aside[n]
 	if a == nil {
 		a = &absence{back: true, wait: firstAbsence}
@@ -191,8 +214,11 @@ func rank(addr, origin string) uint64 {
 func (p *pool) close() error {
 	p.stop()
 	p.probes.Wait()
+	p.mu.Lock()
+	known := slices.Collect(maps.Values(p.known))
+	p.mu.Unlock()
 	var errs []error
-	for _, n := range p.nodes {
+	for _, n := range known {
 		errs = append(errs, n.close())
 	}
 	return errors.Join(errs...)

@@ -24,7 +24,14 @@ const firstWait = 200 * time.Millisecond
 func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
 	from, tried := origin(spec, ref), map[*node]bool{}
 	waits := retry.NewWaits(firstWait)
+	absent, err := b.pool.find(ctx)
+	if err != nil {
+		return "", err
+	}
 	n := b.pool.take(from, tried)
+	if absent != nil {
+		emit(runtime.Retried{What: "build " + spec.ID, Error: absent.Error(), Again: 1, From: redact.URLs(absent.Addr), To: redact.URLs(n.addr)})
+	}
 	for again := 1; ; again++ {
 		digest, err := do(n)
 		b.pool.give(n)
@@ -40,8 +47,13 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		if gone {
 			b.pool.avoid(n)
 		}
-		elsewhere := gone && len(tried) < len(b.pool.nodes)
-		if again >= max(retry.Max+1, len(b.pool.nodes)) || !elsewhere && !transient(err) {
+		if gone {
+			// Other pods of a farm may be ready now. If it cannot be asked, those that were are tried.
+			_, _ = b.pool.find(ctx)
+		}
+		nodes := b.pool.size()
+		elsewhere := gone && len(tried) < nodes
+		if again >= max(retry.Max+1, nodes) || !elsewhere && !transient(err) {
 			return "", err
 		}
 		n.doubt()

@@ -38,7 +38,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 	defer watched()
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
-		FrontendAttrs: b.attrs(j),
+		FrontendAttrs: b.attrs(j, n.limits(b.opts.Limits)),
 		Exports:       []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.export(to)}},
 		Internal:      true, // keeps no record, which would include the output of commands
 	}
@@ -100,7 +100,7 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 }
 
 // attrs returns the attributes of the Dockerfile frontend.
-func (b *Builder) attrs(j job) map[string]string {
+func (b *Builder) attrs(j job, limits Limits) map[string]string {
 	attrs := map[string]string{
 		// This tells the frontend that a "# syntax=" line has been handled, so it does not
 		// pull another frontend image.
@@ -124,7 +124,6 @@ func (b *Builder) attrs(j job) map[string]string {
 	for _, k := range slices.Sorted(maps.Keys(j.spec.Labels)) {
 		attrs["label:"+k] = j.spec.Labels[k]
 	}
-	limits := b.opts.Limits
 	if limits.CPU == 0 {
 		limits.CPU = 4
 	}

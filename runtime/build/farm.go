@@ -1,0 +1,138 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/client"
+)
+
+// farmScheme begins the address of a farm, kube://NAMESPACE?context=CONTEXT.
+const farmScheme = "kube://"
+
+// A Farm is a set of builders in a cluster, whose members come and go.
+type Farm struct {
+	Namespace string
+	Context   string // of the kubeconfig; empty: the cluster of the run
+}
+
+// A Member is a builder of a farm.
+type Member struct {
+	// Name is unique in the farm. It is kept when the builder is replaced, since its cache is.
+	Name string
+	// Dial connects to the builder. It is called again when a connection has ended.
+	Dial func(ctx context.Context) (net.Conn, error)
+	// Limits are those of each command of a build there. Zero: those of Options.
+	Limits Limits
+}
+
+// farmOf returns the farm at an address.
+func farmOf(addr string) (Farm, bool) {
+	f, err := parseFarm(addr)
+	return f, err == nil
+}
+
+// parseFarm returns the farm at an address, or what is wrong with the address.
+func parseFarm(addr string) (Farm, error) {
+	rest, ok := strings.CutPrefix(addr, farmScheme)
+	namespace, query, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(query)
+	if !ok || err != nil || namespace == "" || strings.Trim(namespace, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return Farm{}, errors.New("the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run")
+	}
+	for name, all := range values {
+		if name != "context" || len(all) != 1 || all[0] == "" {
+			return Farm{}, fmt.Errorf("%q is not known: the only parameter is context=CONTEXT", name)
+		}
+	}
+	return Farm{namespace, values.Get("context")}, nil
+}
+
+// find updates the nodes: those of a farm are the builders that are ready now. A node that is
+// not ready any more may still end its builds. If a farm cannot be used, but there are other
+// builders, absent is the reason.
+func (p *pool) find(ctx context.Context) (absent *UnreachableError, err error) {
+	var nodes []*node
+	farms := false
+	for _, addr := range p.opts.Addresses {
+		farm, ok := farmOf(addr)
+		if !ok {
+			p.mu.Lock()
+			nodes = append(nodes, p.node(addr, ""))
+			p.mu.Unlock()
+			continue
+		}
+		farms = true
+		members, err := p.members(ctx, farm)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			absent = &UnreachableError{Addr: farmScheme + farm.Namespace, Err: err}
+			continue
+		}
+		p.mu.Lock()
+		for _, m := range members {
+			// Without the context, which has other names on other machines.
+			n := p.node(farmScheme+farm.Namespace+"/"+m.Name, addr)
+			n.is(m)
+			nodes = append(nodes, n)
+		}
+		p.mu.Unlock()
+	}
+	if !farms {
+		return nil, nil
+	}
+	if len(nodes) == 0 {
+		return nil, absent
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes = nodes
+	return absent, nil
+}
+
+// members returns the ready builders of a farm, in the order of their names.
+func (p *pool) members(ctx context.Context, farm Farm) ([]Member, error) {
+	if p.opts.Farm == nil {
+		return nil, errors.New("no cluster is known here")
+	}
+	all, err := p.opts.Farm(ctx, farm)
+	if err == nil && len(all) == 0 {
+		err = errors.New("none is ready")
+	}
+	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return all, err
+}
+
+// is records how n is reached now.
+func (n *node) is(m Member) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.member = m
+}
+
+// limits returns the limits of builds on n.
+func (n *node) limits(usual Limits) Limits {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.member.Limits != (Limits{}) {
+		return n.member.Limits
+	}
+	return usual
+}
+
+// options are those of a client of a member of a farm.
+func (n *node) options() []client.ClientOpt {
+	return []client.ClientOpt{client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		n.mu.Lock()
+		dial := n.member.Dial // certificates may have been renewed
+		n.mu.Unlock()
+		return dial(ctx)
+	})}
+}

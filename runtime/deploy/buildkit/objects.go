@@ -1,0 +1,119 @@
+package buildkit
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// Options describe builders. The JSON is kept in an annotation of their StatefulSet.
+type Options struct {
+	Replicas     int    `json:"replicas"`
+	Storage      string `json:"storage"`                 // of the cache of each builder, such as 50Gi
+	StorageClass string `json:"storage_class,omitempty"` // empty: the default one of the cluster
+	CPU          string `json:"cpu"`                     // of each build, such as 4 or 500m
+	Memory       string `json:"memory"`                  // of each build, such as 4Gi
+	Rootless     bool   `json:"rootless,omitempty"`      // run as an ordinary user, which cannot limit builds
+	Image        string `json:"image,omitempty"`         // of BuildKit; empty: the one that is tested with this version of pipe
+}
+
+// Defaults returns the options of new builders.
+func Defaults() Options {
+	return Options{Replicas: 1, Storage: "50Gi", CPU: "4", Memory: "4Gi"}
+}
+
+// The images of the version of BuildKit that pipe is built with. A test compares it with go.mod.
+const (
+	image         = "docker.io/moby/buildkit:v0.33.1@sha256:cec9f139f45e93c5c69c60f8b07cfad9f43f4ef6b6a6cd917527fea5ff2e3dea"
+	imageRootless = "docker.io/moby/buildkit:v0.33.1-rootless@sha256:f8a833b2de9d68e27f0815e4a737abdfaf8a2e4c615650557df11025101557b4"
+)
+
+// image returns the image of the builders.
+func (o Options) image() string {
+	switch {
+	case o.Image != "":
+		return o.Image
+	case o.Rootless:
+		return imageRootless
+	}
+	return image
+}
+
+// Check returns an error if an option is invalid.
+func (o Options) Check() error {
+	if o.Replicas < 1 {
+		return fmt.Errorf("the number of builders is %d: it must be at least 1", o.Replicas)
+	}
+	for _, q := range []struct{ what, value, example string }{
+		{"the size of the cache", o.Storage, "50Gi"}, {"the CPUs of a build", o.CPU, "4"}, {"the memory of a build", o.Memory, "4Gi"},
+	} {
+		amount, err := resource.ParseQuantity(q.value)
+		if err != nil || amount.Sign() <= 0 {
+			return fmt.Errorf("%s is %q: it must be a quantity such as %s", q.what, q.value, q.example)
+		}
+	}
+	if storage := resource.MustParse(o.Storage); storage.Value() < 1e9 {
+		return fmt.Errorf("the size of the cache is %s: it must be at least 1G", o.Storage)
+	}
+	if strings.ContainsAny(o.Image, " \t\n\"'") {
+		return errors.New("that is not a reference to an image")
+	}
+	return nil
+}
+
+//go:embed buildkit.yaml
+var source string
+
+// grace is how long a builder may take to end its builds when its pod is deleted, in seconds.
+const grace = 600
+
+// objects returns the objects of the builders, except for the Secrets. certificate changes when
+// that of the builders does.
+func (o Options) objects(namespace, certificate string) ([]*unstructured.Unstructured, error) {
+	t, err := template.New("buildkit.yaml").Funcs(template.FuncMap{"json": func(v any) (string, error) {
+		data, err := json.Marshal(v)
+		return string(data), err
+	}}).Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	options, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	storage := resource.MustParse(o.Storage)
+	mb := storage.Value() / 1e6
+	values := map[string]any{
+		"Namespace": namespace, "Options": o, "OptionsJSON": string(options), "Image": o.image(), "Labels": labels(), "Selector": selector(),
+		"Port": port, "Grace": grace, "CPU": o.CPU, "Memory": o.Memory, "Certificate": certificate, "ServerSecret": secretServer,
+		"LabelUses": labelUses, "AnnotationOptions": annotationOptions, "AnnotationCPU": annotationCPU, "AnnotationMemory": annotationMemory,
+		"AnnotationCertificate": annotationCertificate,
+		// What is kept in any case, what is kept free, and the limit of the cache, in megabytes.
+		"CacheLimits": fmt.Sprintf("%d,%d,%d", mb/10, mb/20, mb*9/10),
+		"Socket":      "/run/buildkit/buildkitd.sock", "Root": "/var/lib/buildkit",
+	}
+	if o.Rootless {
+		values["Socket"], values["Root"] = "/run/user/1000/buildkit/buildkitd.sock", "/home/user/.local/share/buildkit"
+	}
+	var text strings.Builder
+	if err := t.Execute(&text, values); err != nil {
+		return nil, err
+	}
+	var all []*unstructured.Unstructured
+	for _, document := range strings.Split(text.String(), "\n---\n") {
+		u := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict([]byte(document), &u.Object); err != nil {
+			return nil, fmt.Errorf("buildkit.yaml: %w", err)
+		}
+		u.SetNamespace(namespace)
+		all = append(all, u)
+	}
+	return all, nil
+}

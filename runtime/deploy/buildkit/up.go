@@ -1,0 +1,218 @@
+package buildkit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/pipelinefile/pipe/runtime"
+)
+
+// resources are those of the objects of buildkit.yaml, by kind.
+var resources = map[string]schema.GroupVersionResource{
+	"Service":       {Version: "v1", Resource: "services"},
+	"NetworkPolicy": {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
+	"StatefulSet":   {Group: "apps", Version: "v1", Resource: "statefulsets"},
+}
+
+// interval is how often the state of pods is read while they are waited for.
+const interval = time.Second
+
+// Up creates the builders, or changes existing ones to options that change makes from those
+// that they have. It renews certificates that expire soon. Nothing that is as it should be is
+// written. It returns when all builders are ready. If nothing changes for 5 minutes, the error
+// is a *NotReadyError, and the builders stay. Report is called with what is waited for.
+func (f *Farm) Up(ctx context.Context, change func(*Options), report func(string)) error {
+	options, err := f.options(ctx, change)
+	if err != nil {
+		return err
+	}
+	if err := f.checkOwner(ctx, options); err != nil {
+		return err
+	}
+	if err := f.createNamespace(ctx); err != nil {
+		return err
+	}
+	digest, err := f.certify(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	all, err := options.objects(f.namespace, digest)
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		data, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		force := true // the labels say that they are ours
+		_, err = f.of(u).Patch(ctx, u.GetName(), types.ApplyPatchType, data,
+			metav1.PatchOptions{FieldManager: fieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
+		if err != nil {
+			return fmt.Errorf("apply %s %s: %w", strings.ToLower(u.GetKind()), u.GetName(), explain(err))
+		}
+	}
+	return f.await(ctx, report)
+}
+
+// of returns the client for an object.
+func (f *Farm) of(u *unstructured.Unstructured) dynamic.ResourceInterface {
+	return f.dynamic.Resource(resources[u.GetKind()]).Namespace(f.namespace)
+}
+
+// options returns the options of existing builders, or the defaults, with a change. What cannot
+// be changed is an error.
+func (f *Farm) options(ctx context.Context, change func(*Options)) (Options, error) {
+	was := Defaults()
+	set, err := f.set(ctx)
+	var missing *MissingError
+	exists := !errors.As(err, &missing)
+	if exists {
+		if err == nil {
+			was, err = recorded(set)
+		}
+		if err != nil {
+			return was, err
+		}
+	}
+	now := was
+	change(&now)
+	if err := now.Check(); err != nil {
+		return now, err
+	}
+	if exists && (now.Storage != was.Storage || now.StorageClass != was.StorageClass || now.Rootless != was.Rootless) {
+		return now, runtime.Advise(fmt.Errorf("the builders in namespace %s exist, and the size and class of their volumes, and --rootless, cannot be changed", f.namespace),
+			runtime.Advice{Do: fmt.Sprintf("remove them with their caches first: pipe builders down --delete-cache --namespace %s", f.namespace)})
+	}
+	return now, nil
+}
+
+// createNamespace creates the namespace unless it exists. It must not be that of an environment,
+// which would be deleted with the environment.
+func (f *Farm) createNamespace(ctx context.Context) error {
+	client := f.client.CoreV1().Namespaces()
+	found, err := client.Get(ctx, f.namespace, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil // with access only inside the namespace
+	case err == nil:
+		if owner := runtime.OwnerOf(found.Labels); owner != (runtime.EnvironmentKey{}) {
+			return runtime.Advise(fmt.Errorf("namespace %s belongs to environment %s of pipeline %s, and would be deleted with it", f.namespace, owner.Name, owner.Pipeline),
+				runtime.Advice{Do: "use another namespace for the builders: --namespace"})
+		}
+		return nil
+	case !apierrors.IsNotFound(err):
+		return explain(err)
+	}
+	_, err = client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace, Labels: map[string]string{
+		labelManagedBy: managedBy, labelKind: kindNamespace,
+		// BuildKit creates containers itself.
+		"pod-security.kubernetes.io/enforce": "privileged",
+	}}}, metav1.CreateOptions{FieldManager: fieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return explain(err)
+}
+
+// checkOwner returns a *ForeignError if objects of others have the names of ours.
+func (f *Farm) checkOwner(ctx context.Context, o Options) error {
+	all, err := o.objects(f.namespace, "")
+	if err != nil {
+		return err
+	}
+	var foreign []string
+	for _, u := range all {
+		found, err := f.of(u).Get(ctx, u.GetName(), metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return explain(err)
+		}
+		if err == nil && !ours(found) {
+			foreign = append(foreign, strings.ToLower(u.GetKind())+" "+u.GetName())
+		}
+	}
+	for _, name := range []string{secretAuthority, secretServer, secretClient} {
+		secret, err := f.secret(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !ours(secret) {
+			foreign = append(foreign, "secret "+name)
+		}
+	}
+	if len(foreign) > 0 {
+		return &ForeignError{f.namespace, foreign}
+	}
+	return nil
+}
+
+// stuck is how long the states of builders that are not draining may stay the same before Up
+// gives up.
+const stuck = 5 * time.Minute
+
+// await waits until all builders are ready and as their StatefulSet says.
+func (f *Farm) await(ctx context.Context, report func(string)) error {
+	var last string
+	changed := time.Now()
+	for {
+		set, err := f.set(ctx)
+		if err == nil && rolledOut(set) {
+			return nil
+		}
+		var builders []Builder
+		if err == nil {
+			builders, err = f.builders(ctx)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if text := waiting(set, builders); text != last || slices.ContainsFunc(builders, func(b Builder) bool { return b.State == draining }) {
+			if text != last {
+				report(text)
+			}
+			last, changed = text, time.Now()
+		}
+		if time.Since(changed) > stuck {
+			return &NotReadyError{f.namespace, builders}
+		}
+		select {
+		case <-time.After(interval):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// rolledOut reports whether all pods of a StatefulSet are ready and of its last revision.
+func rolledOut(set *appsv1.StatefulSet) bool {
+	s := set.Status
+	return s.ObservedGeneration >= set.Generation && s.UpdatedReplicas == *set.Spec.Replicas && s.ReadyReplicas == *set.Spec.Replicas &&
+		s.Replicas == *set.Spec.Replicas
+}
+
+// waiting says which builders are waited for.
+func waiting(set *appsv1.StatefulSet, builders []Builder) string {
+	text := fmt.Sprintf("%d of %d builders are ready", set.Status.ReadyReplicas, *set.Spec.Replicas)
+	for _, b := range builders {
+		if !b.Ready {
+			text += fmt.Sprintf("; %s: %s", b.Name, b.State)
+		}
+	}
+	return text
+}

@@ -80,15 +80,20 @@ func (f *partFlags) add(cmd *cobra.Command) {
 	f.addCluster(cmd)
 }
 
-// addCluster adds the flags that select the cluster.
+// addCluster adds the flags that select the cluster and where its state is.
 func (f *partFlags) addCluster(cmd *cobra.Command) {
+	f.addClusterOnly(cmd)
+	cmd.Flags().StringVar(&f.state, "state-namespace", "", "keep the state of all environments in this `namespace`, e.g. --state-namespace pipe-state "+
+		"(default: each in its environment's own)")
+}
+
+// addClusterOnly adds the flags that select the cluster.
+func (f *partFlags) addClusterOnly(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "",
 		"a kubeconfig `file`, e.g. --kubeconfig staging.conf (default: $KUBECONFIG, else ~/.kube/config)")
 	fs.StringVar(&f.context, "context", "", "a `context` of the kubeconfig, e.g. --context staging (default: its current one)")
 	fs.BoolVar(&f.local, "local", false, "use the local Kubernetes, which is started if it is not running, e.g. pipe run --local")
-	fs.StringVar(&f.state, "state-namespace", "", "keep the state of all environments in this `namespace`, e.g. --state-namespace pipe-state "+
-		"(default: each in its environment's own)")
 }
 
 // showFlags control how progress and results are shown.

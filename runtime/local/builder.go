@@ -13,11 +13,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/internal/background"
+	"github.com/pipelinefile/pipe/internal/mirrors"
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	"github.com/pipelinefile/pipe/runtime/deploy/buildkit"
 	"github.com/pipelinefile/pipe/runtime/registry"
 )
 
@@ -35,13 +37,16 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	b := build.New(build.Options{
 		Dir:       opts.Dir,
 		Addresses: opts.BuildKit,
-		Start:     embedded.addr,
-		TLS:       tls,
-		Cache:     opts.BuildCache,
-		CacheDir:  filepath.Join(opts.Home, "cache", "build"),
-		Secrets:   from,
-		Password:  r.password,
-		Notice:    opts.notice,
+		Farm: func(ctx context.Context, farm build.Farm) ([]build.Member, error) {
+			return opts.farm(ctx, farm, r.prefix(opts))
+		},
+		Start:    embedded.addr,
+		TLS:      tls,
+		Cache:    opts.BuildCache,
+		CacheDir: filepath.Join(opts.Home, "cache", "build"),
+		Secrets:  from,
+		Password: r.password,
+		Notice:   opts.notice,
 
 		Environ: opts.Environ,
 		Push: func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error) {
@@ -58,6 +63,31 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil
+}
+
+// farm returns the builders of a farm that are ready. They push to a registry.
+func (o Options) farm(ctx context.Context, farm build.Farm, registry string) ([]build.Member, error) {
+	if host, _, _ := strings.Cut(registry, "/"); mirrors.IsLoopback(host) {
+		return nil, runtime.Advise(fmt.Errorf("builders in a cluster cannot push to the registry at %s, which only this machine can reach", host),
+			runtime.Advice{Do: "use a registry that the cluster can reach, too", Options: []string{"Registry"}})
+	}
+	if farm.Context != "" {
+		o.Context, o.Local = farm.Context, false
+	}
+	config, _, err := find(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	builders, err := buildkit.Open(config, farm.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	ready, err := builders.Ready(ctx)
+	var members []build.Member
+	for _, c := range ready {
+		members = append(members, build.Member{Name: c.Name, Dial: c.Dial, Limits: build.Limits{CPU: c.CPU, Memory: c.Memory}})
+	}
+	return members, err
 }
 
 // checkCache returns an error if the repository of the cache of builds is invalid.

@@ -71,10 +71,7 @@ func OpenImages(ctx context.Context, opts Options, contexts []string) (*Images, 
 		return nil, errors.Join(err, r.Close())
 	}
 	im.Registry, im.embedded, im.close = r.images, r.embedded, r.Close
-	im.Prefix = opts.Registry
-	if r.embedded != nil {
-		im.Prefix = r.embedded.prefix
-	}
+	im.Prefix = r.prefix(opts)
 	return im, nil
 }
 

@@ -96,6 +96,14 @@ type Runtime struct {
 	inputs   func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
 }
 
+// prefix is that of the references of images in the registry.
+func (r *Runtime) prefix(opts Options) string {
+	if r.embedded != nil {
+		return r.embedded.prefix
+	}
+	return opts.Registry
+}
+
 // AddLayer adds a layer to an image of the registry; see
 // [registry.Registry.AddLayer].
 func (r *Runtime) AddLayer(ctx context.Context, ref string, write func(io.Writer) error) (string, error) {

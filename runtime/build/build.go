@@ -23,6 +23,7 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -132,6 +133,8 @@ type Builder struct {
 	mu   sync.Mutex
 	seen map[string]seen                // by specification; guarded by mu
 	used map[string][]runtime.BaseImage // by reference of the image; guarded by mu; see Bases
+
+	cacheFrom time.Time // when the cache is used again; guarded by mu
 }
 
 // seen is what Identify has determined about a specification.

@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -155,6 +158,59 @@ func TestCacheFails(t *testing.T) {
 			}
 			if retried := r.retried(); len(retried) > 0 {
 				t.Errorf("the build is retried: %+v", retried)
+			}
+		})
+	}
+}
+
+// TestCacheSilent builds with a registry that accepts requests for the cache and never answers: the
+// image is built, a warning says so, and the next build does not wait.
+func TestCacheSilent(t *testing.T) {
+	images := testenv.Registry(t)
+	for _, test := range []struct {
+		name    string
+		methods []string
+		want    string
+	}{
+		{"read", []string{http.MethodHead, http.MethodGet}, "cannot be read from"},
+		{"written", []string{http.MethodPost, http.MethodPut, http.MethodPatch}, "cannot be written to"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asked atomic.Int32
+			over := make(chan struct{})
+			host := guarded(t, func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/v2/" && slices.Contains(test.methods, r.Method) {
+					asked.Add(1)
+					select {
+					case <-over:
+					case <-r.Context().Done():
+					}
+					return false
+				}
+				return true
+			})
+			t.Cleanup(func() { close(over) })
+			dir := workspace(t, files{"web/Dockerfile": staged, "web/busybox": "", "web/x": t.Name(), "api/Dockerfile": staged, "api/busybox": "", "api/x": t.Name() + "api"})
+			b := build.New(build.Options{Dir: dir, Addresses: []string{buildkit(t)}, Cache: host + "/r/cache"})
+			b.SetPatience(5 * time.Second)
+			t.Cleanup(func() { b.Close() })
+			ref := images + "/" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
+			digest, r := mustBuild(t, b, spec("web"), ref+":1")
+			if head(t, ref+":1") != digest {
+				t.Errorf("the image is not in the registry")
+			}
+			w := r.warnings()
+			if len(w) != 1 || !strings.HasPrefix(w[0].Message, "the cache of the build of web "+test.want+" "+host+"/r/cache:") ||
+				!strings.Contains(w[0].Message, ": the registry has not answered for 5s; it is built without the cache, as are others for 5m0s") || w[0].Pos != spec("web").Pos {
+				t.Errorf("the warnings are %+v", w)
+			}
+			if retried := r.retried(); len(retried) > 0 {
+				t.Errorf("the build is retried: %+v", retried)
+			}
+			before := asked.Load()
+			_, r = mustBuild(t, b, spec("api"), ref+":2")
+			if w := r.warnings(); len(w) > 0 || asked.Load() != before {
+				t.Errorf("the next build asks %d times, with the warnings %+v", asked.Load()-before, w)
 			}
 		})
 	}

@@ -92,6 +92,9 @@ func (p *progress) vertex(v *client.Vertex) {
 	if v.Started != nil && (s.started == nil || s.done && v.Started.After(*s.started)) {
 		again := s.held != nil // it continues
 		s.started, s.done, s.failed, s.held = v.Started, false, "", nil
+		if v.Completed == nil {
+			p.cache.busy(v.Name)
+		}
 		if !v.Cached && !again {
 			p.emit(runtime.BuildStep{ID: s.id, Name: s.name, Started: true})
 		}
@@ -99,6 +102,7 @@ func (p *progress) vertex(v *client.Vertex) {
 	if v.Completed == nil || s.done && v.Error == s.failed {
 		return
 	}
+	p.cache.ended(v.Name)
 	s.done, s.failed = true, v.Error
 	e := runtime.BuildStep{Done: true, Cached: v.Cached}
 	if v.Error != "" && !p.cache.failed(v) {
@@ -134,6 +138,9 @@ func (p *progress) status(st *client.VertexStatus) {
 		return
 	}
 	s := p.step(st.Vertex)
+	if !s.done {
+		p.cache.busy(s.name)
+	}
 	s.bytes[st.ID] = transferred{st.Current, st.Total}
 	if s.done || s.name == "" || time.Since(s.reported) < byteEvery {
 		return

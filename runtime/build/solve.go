@@ -28,8 +28,21 @@ type job struct {
 }
 
 // solve builds and pushes j on n, once. to is where it is pushed: the reference of the image, or
-// that of the index with its provenance.
+// that of the index with its provenance. If the registry of the cache is silent, it builds without
+// the cache.
 func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit runtime.Emit) (plan.Digest, error) {
+	made, err := b.solveWith(ctx, n, j, to, b.cacheRef(j), emit)
+	var silent *silentCacheError
+	if !errors.As(err, &silent) {
+		return made, err
+	}
+	b.avoidCache()
+	silent.warn(j, emit)
+	return b.solveWith(ctx, n, j, to, "", emit)
+}
+
+// solveWith is solve with the cache at a reference; "" is none.
+func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache string, emit runtime.Emit) (plan.Digest, error) {
 	c, err := n.connect(ctx)
 	if err != nil {
 		return "", err
@@ -50,7 +63,6 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner
 		}
 	}
-	cache := b.cacheRef(j)
 	b.cache(&opt, cache)
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
@@ -71,6 +83,12 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 	opt.SharedKey = sharedKey(j.src.tree.dir, j.spec.Dockerfile)
 
 	p := newProgress(emit, hider(j.secrets, j.ref, j.spec.ID, j.spec.Source.Git, j.spec.Source.Path, j.spec.Context, j.spec.Dockerfile, j.spec.Target))
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	p.cache.patience, p.cache.silent = n.pool.patience, func(doing string) {
+		giveUp(&silentCacheError{ref: cache, doing: doing, after: n.pool.patience})
+	}
+	defer p.cache.stop()
 	status := make(chan *client.SolveStatus)
 	reported := make(chan struct{})
 	go func() {

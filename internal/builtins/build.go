@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 
@@ -81,13 +83,27 @@ var gitFunc = declare("git", "source", "Takes the source of an image, or a chart
 		} else if c.Valid("url") && (len(a.URL) > maxRef || !explain.IsGitURL(a.URL)) {
 			c.wrong("url", explain.Errorf("%q is not a valid address of a git repository", explain.Clip(a.URL)).WithHint(`write, for example, "https://github.com/owner/name"; a directory of the workspace is local()`))
 		}
-		if a.Ref == "" || len(a.Ref) > maxRef || !gitRef.fits(a.Ref) || strings.Contains(a.Ref, "..") {
+		if len(a.Ref) > maxRef || !isGitRef(a.Ref) {
 			c.wrong("ref", explain.Errorf("%q is not a valid branch, tag or commit", explain.Clip(a.Ref)))
 		}
 		dir, p := below(a.Path, "the repository")
 		c.wrong("path", p)
 		return &sourceValue{plan: plan.Source{Git: a.URL, Ref: a.Ref, Path: dir}, remote: true}, nil
 	})
+
+// isGitRef reports whether git permits s as the name of a branch or a tag, see git-check-ref-format(1).
+// Characters that cannot be seen are refused, too.
+func isGitRef(s string) bool {
+	if s == "" || s == "@" || s[0] == '-' || strings.HasSuffix(s, ".") || strings.Contains(s, "..") || strings.Contains(s, "@{") || !utf8.ValidString(s) {
+		return false
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` ~^:?*[\`, r) })
+}
 
 // below checks and cleans a path that must stay below the directory that what names. It
 // leaves "" unchanged.
@@ -136,12 +152,30 @@ func isPlatform(s string) bool {
 	return slices.Contains([]string{"linux", "windows", "darwin", "freebsd"}, system) && alphanumeric.fits(architecture) && architecture == strings.ToLower(architecture)
 }
 
+// usualPlatform returns the usual name of a platform, some of which have two.
+func usualPlatform(p string) string {
+	for _, same := range [][2]string{{"/arm64/v8", "/arm64"}, {"/amd64/v1", "/amd64"}, {"/arm/v7", "/arm"}} {
+		if system, ok := strings.CutSuffix(p, same[0]); ok {
+			return system + same[1]
+		}
+	}
+	return p
+}
+
 // platforms checks the platforms of an image.
 func (c *Call) platforms(all []string) {
+	first := make(map[string]int)
 	for i, p := range all {
 		if !isPlatform(p) {
 			c.wrong("platforms", explain.Errorf("%q is not a valid platform", explain.Clip(p)).WithHint(`write, for example, "linux/amd64"`).In(i))
+			continue
 		}
+		name := usualPlatform(p)
+		if j, twice := first[name]; twice {
+			c.wrong("platforms", explain.Errorf("%q is the same platform as %q in platforms[%d]", p, all[j], j).WithHint("leave one out").In(i))
+			continue
+		}
+		first[name] = i
 	}
 }
 

@@ -54,7 +54,6 @@ var (
 	urlScheme    = all(charsOf("az"), charsOf("az", "09", "++", "..", "--"), 41)
 	engineName   = all(small, charsOf("az", "09", "--"), 0)
 	paramName    = all(charsOf("az", "AZ"), labelWord.middle, 0)
-	gitRef       = all(letters, charsOf("az", "AZ", "09", "--", "__", "..", "//", "++", "@@"), 0)
 	buildTarget  = all(letters, labelWord.middle, 0)
 	buildArg     = all(charsOf("az", "AZ", "__"), charsOf("az", "AZ", "09", "__"), 0)
 	alphanumeric = all(letters, letters, 0)

@@ -37,6 +37,14 @@ func engineOf(addr string) *engine {
 	return &engine{name}
 }
 
+// flag returns the flag of the docker program that names the context, and a space; "" if there is none.
+func (e *engine) flag() string {
+	if e.context == "" {
+		return ""
+	}
+	return "--context=" + e.context + " "
+}
+
 // options are those of a client of its BuildKit.
 func (e *engine) options() []client.ClientOpt {
 	return []client.ClientOpt{

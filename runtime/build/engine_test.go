@@ -206,15 +206,15 @@ func TestDockerEngineUnfit(t *testing.T) {
 			"BuildKit at docker://desk: the Docker engine cannot push what it builds, because it has the classic image store",
 			"use its containerd image store ("},
 		{"another server", func(t *testing.T) { startEngine(t, http.NotFoundHandler()) },
-			"BuildKit at docker://desk cannot be reached: it answers 404 Not Found to POST /grpc: it is not a Docker engine with BuildKit: check that it is running, and its address",
-			"start it, or use another builder"},
+			"BuildKit at docker://desk cannot be reached: it answers 404 Not Found to POST /grpc: it is not a Docker engine with BuildKit: check that the Docker engine is running, and the name of the context",
+			"run 'docker --context=desk info', which asks the engine, and 'docker context ls', which lists the contexts, or use another builder"},
 		{"docker fails", func(t *testing.T) {
 			bin := t.TempDir()
 			files{"docker*": "#!/bin/sh\necho 'context \"desk\": context not found' >&2\nexit 1\n"}.write(t, bin)
 			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 		},
-			`BuildKit at docker://desk cannot be reached: context "desk": context not found: check that it is running, and its address`,
-			"start it, or use another builder"},
+			`BuildKit at docker://desk cannot be reached: context "desk": context not found: check that the Docker engine is running, and the name of the context`,
+			"run 'docker --context=desk info', which asks the engine, and 'docker context ls', which lists the contexts, or use another builder"},
 		{"no docker", func(t *testing.T) { t.Setenv("PATH", t.TempDir()) },
 			`BuildKit at docker://desk: the program docker connects to it: exec: "docker": executable file not found in $PATH`,
 			"install docker, or use another builder"},

@@ -41,6 +41,9 @@ func (e *UnreachableError) Error() string {
 		return fmt.Sprintf("BuildKit at %s was lost during the build: %v: check that it is running", redact.URLs(e.Addr), e.Err)
 	}
 	next := "check that it is running, and its address"
+	if e := engineOf(e.Addr); e != nil {
+		next = "check that the Docker engine is running, and the name of the context"
+	}
 	if _, err := url.Parse(e.Addr); err == nil && !strings.Contains(e.Addr, "://") {
 		next = "an address is such as " + examples()
 	}
@@ -55,6 +58,12 @@ func (e *UnreachableError) Advice() runtime.Advice {
 	}
 	if e.Addr == "" {
 		return runtime.Advice{Do: "install what is missing, or use another builder", Options: []string{"BuildKit"}}
+	}
+	if e := engineOf(e.Addr); e != nil {
+		return runtime.Advice{
+			Do:      fmt.Sprintf("run 'docker %sinfo', which asks the engine, and 'docker context ls', which lists the contexts, or use another builder", e.flag()),
+			Options: []string{"BuildKit"},
+		}
 	}
 	return runtime.Advice{Do: "start it, or use another builder", Options: []string{"BuildKit"}}
 }

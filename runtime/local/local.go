@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"k8s.io/client-go/kubernetes"
@@ -176,7 +177,10 @@ func (e *UnavailableError) Advice() runtime.Advice {
 // Check returns an *UnavailableError for an option that is invalid. It makes no
 // requests: [Open] checks whether the components exist.
 func (o Options) Check() error {
-	for _, addr := range o.BuildKit {
+	for i, addr := range o.BuildKit {
+		if slices.Contains(o.BuildKit[:i], addr) {
+			return &UnavailableError{"builder", fmt.Errorf("%q is given twice", redact.URLs(addr)), "name each builder once", []string{"BuildKit"}}
+		}
 		if err := build.CheckAddress(addr); err != nil {
 			return &UnavailableError{"builder", fmt.Errorf("%q: %w", redact.URLs(addr), err), "name one such as tcp://builder:1234 or docker-container://buildkitd", []string{"BuildKit"}}
 		}

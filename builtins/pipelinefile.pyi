@@ -180,7 +180,7 @@ def pipeline(name: str, *, namespace: str | None = None, registry: str | None = 
         name: a DNS label
         namespace: the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; "{pipeline}-{environment}" if not given
         registry: where images are kept, such as "ghcr.io/owner/shop"; --registry or the embedded one if not given
-        sbom: the image of the scanner with which builders make an SBOM of each image, such as "docker/buildkit-syft-scanner:stable-1"; no SBOM is made if not given
+        sbom: the image of the scanner with which builders make an SBOM of each image, such as "docker/buildkit-syft-scanner:stable-1"; only the images of go_image() have one if not given
         build_parallelism: the maximum number of concurrent builds
         deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages

@@ -16,7 +16,7 @@ type pipelineArgs struct {
 	Name              string      `arg:"name" help:"a DNS label"`
 	Namespace         string      `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
 	Registry          string      `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
-	SBOM              string      `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; no SBOM is made if not given"`
+	SBOM              string      `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; only the images of go_image() have one if not given"`
 	BuildParallelism  int         `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
 	DeployParallelism int         `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool        `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`

@@ -68,7 +68,10 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	}
 	var made plan.Digest
 	err = r.step("push the image", func(digest.Digest) error {
-		made, err = b.opts.Push(ctx, ref, image, emit)
+		warn := r.attachSBOMs(ctx, ref, emit) // first, so that an image that has its own reference is complete
+		if made, err = b.opts.Push(ctx, ref, image, emit); err == nil {
+			warn()
+		}
 		return err
 	})
 	if err == nil && spec.Go != nil {
@@ -130,6 +133,7 @@ type programs struct {
 	progress  *progress
 	name      string   // of the last program
 	tail      []string // the last lines of its output
+	made      []goMade // the images of a Go program, by platform
 }
 
 // A process is one run of a program.

@@ -96,14 +96,15 @@ func (r *programs) goImage(ctx context.Context) (remote.Taggable, error) {
 			return nil, problem(r.spec, err, "")
 		}
 		p = platforms.Normalize(p)
-		image, err := r.goProgram(ctx, base, p)
+		made, err := r.goProgram(ctx, base, p)
 		if err != nil {
 			return nil, err
 		}
+		r.made = append(r.made, made)
 		if len(r.platforms) == 1 {
-			return image, nil
+			return made.image, nil
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platformIn(p)}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
 	}
 	return index, nil
 }
@@ -113,7 +114,7 @@ func platformIn(p ocispecs.Platform) *v1.Platform {
 }
 
 // goProgram compiles the program for a platform, and returns its image.
-func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p ocispecs.Platform) (v1.Image, error) {
+func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p ocispecs.Platform) (made goMade, err error) {
 	g := r.spec.Go
 	to := strings.ReplaceAll(platforms.Format(p), "/", "_")
 	file := filepath.Join(r.scratch, to)
@@ -135,24 +136,28 @@ func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p oci
 	dir, err := below(r.top, path.Join(r.spec.Source.Path, g.Package))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !isFolder(dir):
-		return nil, r.wrong(fmt.Errorf("there is no directory %s, the package", path.Join(r.spec.Source.Path, g.Package)))
+		return goMade{}, r.wrong(fmt.Errorf("there is no directory %s, the package", path.Join(r.spec.Source.Path, g.Package)))
 	case err != nil:
-		return nil, r.wrong(fmt.Errorf("the package %s: %w", g.Package, err))
+		return goMade{}, r.wrong(fmt.Errorf("the package %s: %w", g.Package, err))
 	}
 	flags := append([]string{"-buildvcs=false"}, g.Flags...)
 	if err := r.onlyInputs(ctx, dir, env, flags); err != nil {
-		return nil, err
+		return goMade{}, err
 	}
 	args := append(append([]string{"go", "build", "-o", file}, flags...), ".")
 	name := clip(append(append([]string{"go", "build"}, g.Flags...), "./"+path.Clean(g.Package), "for", platforms.Format(p)))
 	if err := r.run(ctx, process{name: name, args: args, env: env, dir: dir}); err != nil {
-		return nil, err
+		return goMade{}, err
 	}
 	image, err := r.baseFor(base, p)
 	if err != nil {
-		return nil, err
+		return goMade{}, err
 	}
-	return withProgram(image, file, g.Program())
+	if image, err = withProgram(image, file, g.Program()); err != nil {
+		return goMade{}, err
+	}
+	packages, unknown := goPackages(file, goBases(r.spec))
+	return goMade{image, platformIn(p), packages, unknown}, nil
 }
 
 // goPackage is what go list says of a package.

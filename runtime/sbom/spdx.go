@@ -84,7 +84,7 @@ func (inv *Inventory) SPDX(tool string, created time.Time) ([]byte, error) {
 			p.Name, _, _ = strings.Cut(im.Image, "@")
 			p.VersionInfo = string(digest)
 			p.Checksums = []spdxChecksum{{"SHA256", hex}}
-			p.ExternalRefs = purlOf(imagePURL(p.Name, digest))
+			p.ExternalRefs = purlOf(ImagePURL(p.Name, digest))
 		}
 		d.image(p, im.Packages)
 	}
@@ -108,8 +108,8 @@ func (im *Image) comment() string {
 	return ""
 }
 
-// imagePURL returns the package URL of an image.
-func imagePURL(repository string, digest plan.Digest) string {
+// ImagePURL returns the package URL of an image.
+func ImagePURL(repository string, digest plan.Digest) string {
 	name := repository[strings.LastIndexByte(repository, '/')+1:]
 	return fmt.Sprintf("pkg:oci/%s@%s?repository_url=%s", url.PathEscape(name), url.QueryEscape(string(digest)), url.QueryEscape(repository))
 }
@@ -176,4 +176,30 @@ func (d *spdxDocument) write() ([]byte, error) {
 	}
 	d.DocumentNamespace = "https://github.com/pipelinefile/pipe/sbom/" + url.PathEscape(d.Name) + "/" + strings.TrimPrefix(string(plan.DigestOf(content)), "sha256:")
 	return json.MarshalIndent(d, "", "  ")
+}
+
+// SPDXPredicate is the type of the predicate of a [Statement].
+const SPDXPredicate = "https://spdx.dev/Document"
+
+// Statement returns a statement of in-toto that an image has these packages, with a document of SPDX
+// 2.3 as its predicate. of is the name of the image. The same image has the same statement, whenever
+// it is made.
+func Statement(of string, digest plan.Digest, packages []Package) ([]byte, error) {
+	d := newSPDX(of, "pipe", time.Unix(0, 0))
+	hex := strings.TrimPrefix(string(digest), "sha256:")
+	d.image(spdxPackage{Name: of, VersionInfo: string(digest), Purpose: "CONTAINER", Checksums: []spdxChecksum{{"SHA256", hex}}}, sorted(packages))
+	predicate, err := d.write()
+	if err != nil {
+		return nil, err
+	}
+	type subject struct {
+		Name   string            `json:"name"`
+		Digest map[string]string `json:"digest"`
+	}
+	return json.Marshal(struct {
+		Type          string          `json:"_type"`
+		PredicateType string          `json:"predicateType"`
+		Subject       []subject       `json:"subject"`
+		Predicate     json.RawMessage `json:"predicate"`
+	}{"https://in-toto.io/Statement/v0.1", SPDXPredicate, []subject{{of, map[string]string{"sha256": hex}}}, predicate})
 }

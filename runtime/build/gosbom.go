@@ -1,0 +1,123 @@
+package build
+
+import (
+	"context"
+	"debug/buildinfo"
+	"fmt"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/sbom"
+)
+
+// A goMade is the image of a Go program for a platform.
+type goMade struct {
+	image    v1.Image
+	platform *v1.Platform
+	packages []sbom.Package
+	unknown  error // why the packages are not known
+}
+
+// goPackages returns the modules that the program in a file is compiled from, as the Go command has
+// noted them in it, and its base image.
+func goPackages(file string, bases []runtime.BaseImage) ([]sbom.Package, error) {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	version, _, _ := strings.Cut(info.GoVersion, " ") // without the experiments
+	all := []sbom.Package{{Name: "stdlib", Version: version, PURL: goPURL("stdlib", strings.TrimPrefix(version, "go"))}}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if m.Path == "" { // the program is not in a module
+			continue
+		}
+		of := m
+		if m.Replace != nil {
+			of = m.Replace
+		}
+		if of.Version == "" || of.Version == "(devel)" { // it is a directory of the source
+			all = append(all, sbom.Package{Name: m.Path})
+			continue
+		}
+		all = append(all, sbom.Package{Name: of.Path, Version: of.Version, PURL: goPURL(of.Path, of.Version)})
+	}
+	for _, base := range bases {
+		name, _, _ := plan.CutImage(base.Image)
+		all = append(all, sbom.Package{Name: base.Image, Version: string(base.Digest), PURL: sbom.ImagePURL(name, base.Digest)})
+	}
+	return all, nil
+}
+
+func goPURL(path, version string) string {
+	segments := strings.Split(path, "/")
+	for i := range segments {
+		segments[i] = url.PathEscape(segments[i])
+	}
+	return "pkg:golang/" + strings.Join(segments, "/") + "@" + url.QueryEscape(version)
+}
+
+// The types of a manifest with attestations, as BuildKit writes it.
+const (
+	attestationManifest = "application/vnd.docker.attestation.manifest.v1+json"
+	inTotoType          = "application/vnd.in-toto+json"
+)
+
+// withSBOMs returns an index of images with the SBOM of each, as BuildKit writes it. It depends on the
+// images alone.
+func withSBOMs(of string, all []goMade) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, made := range all {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
+	}
+	for _, made := range all {
+		if made.unknown != nil {
+			return nil, made.unknown
+		}
+		subject, err := partial.Descriptor(made.image)
+		if err != nil {
+			return nil, err
+		}
+		statement, err := sbom.Statement(of, plan.Digest(subject.Digest.String()), made.packages)
+		if err != nil {
+			return nil, err
+		}
+		attestations, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), attestationManifest), mutate.Addendum{
+			Layer: static.NewLayer(statement, inTotoType), Annotations: map[string]string{"in-toto.io/predicate-type": sbom.SPDXPredicate},
+		})
+		if err != nil {
+			return nil, err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: mutate.Subject(attestations, *subject).(v1.Image), Descriptor: v1.Descriptor{
+			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+			Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": subject.Digest.String()},
+		}})
+	}
+	return index, nil
+}
+
+// attachSBOMs pushes the SBOMs of the images of a Go program beside ref (I13). It returns a function
+// that warns if that has failed, for when the image itself has been pushed.
+func (r *programs) attachSBOMs(ctx context.Context, ref string, emit runtime.Emit) (warn func()) {
+	if r.builder.opts.Attest.Beside == nil || len(r.made) == 0 {
+		return func() {}
+	}
+	index, err := withSBOMs(r.spec.ID, r.made)
+	if err == nil {
+		_, err = r.builder.opts.Push(ctx, r.builder.opts.Attest.Beside(ref), index, emit)
+	}
+	return func() {
+		if err != nil {
+			job{spec: r.spec}.warn(emit, "SBOM", fmt.Sprintf("it cannot be attached: %v", err), "the image is complete without it; it needs a registry that accepts an OCI image index")
+		}
+	}
+}

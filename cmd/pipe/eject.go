@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pipelinefile/pipe/cmd/internal/eject"
+	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/render"
 )
 
@@ -86,6 +87,7 @@ func (a *app) eject(cmd *cobra.Command, args []string, eval evalFlags, show show
 	}
 	folder := opts.Dir
 	opts.Dir, opts.Workspace, opts.Cache = a.abs(folder), e.workspace, filepath.Join(a.home(), "cache", "charts")
+	opts.Checkouts = local.Checkouts(a.home())
 	opts.Renderer = render.New(render.Options{Executable: a.exe})
 	defer func() { _ = opts.Renderer.Close() }()
 	result, err := eject.Write(cmd.Context(), e.plan, opts)

@@ -118,6 +118,9 @@ func (c *Checkouts) Get(ctx context.Context, commit string, fill func(ctx contex
 	return made, nil
 }
 
+// Kept returns the checkout of a commit if it exists and is not damaged, and nil otherwise.
+func (c *Checkouts) Kept(commit string) *Checkout { return c.whole(filepath.Join(c.Dir, commit)) }
+
 // complete reports whether a checkout can be used as it is.
 func (c *Checkout) complete() bool { return c != nil && (len(c.Pointers) == 0 || !HasLFS()) }
 

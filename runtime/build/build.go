@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -149,7 +148,7 @@ var _ runtime.Builder = (*Builder)(nil)
 func New(opts Options) *Builder {
 	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}, used: map[string][]runtime.BaseImage{}}
 	b.walks.Fresh, b.commits.Fresh = true, true // a file or a branch may have changed since
-	b.checkouts.Dir, b.checkouts.Notice = filepath.Join(opts.CacheDir, "git"), opts.Notice
+	b.checkouts.Dir, b.checkouts.Notice = Checkouts(opts.CacheDir), opts.Notice
 	return b
 }
 

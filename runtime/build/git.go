@@ -158,6 +158,10 @@ func (b *Builder) HasBranch(ctx context.Context, source, branch string) (bool, e
 	return commit != "", nil
 }
 
+// Checkouts returns the directory of checkouts of git repositories below [Options.CacheDir]. Others
+// may use it, too.
+func Checkouts(cacheDir string) string { return filepath.Join(cacheDir, "git") }
+
 // checkout returns the files of a commit. Concurrent builds of a commit share the work and its
 // events.
 func (b *Builder) checkout(ctx context.Context, repo, commit string, emit runtime.Emit) (*git.Checkout, error) {

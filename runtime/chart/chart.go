@@ -82,6 +82,10 @@ func NewShelf(dir, cache string) *Shelf {
 	return s
 }
 
+// ShareCheckouts makes a shelf that was not used yet keep the checkouts of git repositories in a
+// directory in which builders keep theirs. Otherwise, they are below the directory of the cache.
+func (s *Shelf) ShareCheckouts(dir string) { s.checkouts.Dir = dir }
+
 // A Chart is a chart with its values files. It is shared and does not change.
 type Chart struct {
 	Digest plan.Digest // of all its files, those of its dependencies and its values files

@@ -23,6 +23,7 @@ import (
 
 const (
 	fetchTime = 2 * time.Minute
+	gitTime   = 10 * time.Minute // for a commit, with its submodules and large files
 	fetchSize = 100 << 20
 )
 

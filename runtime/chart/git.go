@@ -27,11 +27,7 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 	if !git.IsCommit(commit) { // it is the name of a directory
 		return nil, fmt.Errorf("%q of %s is not a commit", commit, shown)
 	}
-	checkout, err := s.checkouts.Get(ctx, commit, func(ctx context.Context, work string) ([]string, error) {
-		ctx, stop := context.WithTimeoutCause(ctx, fetchTime, fmt.Errorf("git did not end within %s", fetchTime))
-		defer stop()
-		return nil, git.Fetch(ctx, git.ForSources(), ref.Git, commit, work)
-	})
+	checkout, err := s.checkout(ctx, ref.Git, commit)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -52,6 +48,33 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 		return nil, fmt.Errorf("%s at %s has no chart in %s: name the directory with Chart.yaml, or a .tgz, with path= of git()", shown, ref.Version, ref.Ref)
 	}
 	return in, nil
+}
+
+// checkout returns the files of a commit. It is the same checkout that builds use, with submodules and
+// the content of large files. If a submodule cannot be fetched, which a chart may not need, it is one
+// without submodules.
+func (s *Shelf) checkout(ctx context.Context, repository, commit string) (*git.Checkout, error) {
+	alone := commit + ".alone"
+	for _, name := range []string{commit, alone} {
+		if kept := s.checkouts.Kept(name); kept != nil {
+			return kept, nil
+		}
+	}
+	fetch := func(fetch func(ctx context.Context, o git.Options, repository, commit, work string) ([]string, error)) func(context.Context, string) ([]string, error) {
+		return func(ctx context.Context, work string) ([]string, error) {
+			ctx, stop := context.WithTimeoutCause(ctx, gitTime, fmt.Errorf("git did not end within %s", gitTime))
+			defer stop()
+			return fetch(ctx, git.ForSources(), repository, commit, work)
+		}
+	}
+	checkout, err := s.checkouts.Get(ctx, commit, fetch(git.FetchAll))
+	var sub *git.SubmoduleError
+	if errors.As(err, &sub) {
+		return s.checkouts.Get(ctx, alone, fetch(func(ctx context.Context, o git.Options, repository, commit, work string) ([]string, error) {
+			return nil, git.Fetch(ctx, o, repository, commit, work)
+		}))
+	}
+	return checkout, err
 }
 
 // lookup returns the commit that ref names.

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/cgi"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pipelinefile/pipe/internal/git"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -195,5 +197,65 @@ func TestGitErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("chart %s at %s: %v, want %q", test.ref.Ref, test.ref.Version, err, test.want)
 		}
+	}
+}
+
+// TestGitShared: a chart and a build of the same commit use one checkout, whichever comes first. A
+// submodule that cannot be fetched does not matter to a chart.
+func TestGitShared(t *testing.T) {
+	for _, first := range []string{"chart", "build"} {
+		r := newGitRepository(t, false)
+		writeChart(t, filepath.Join(r.dir, "web"), "web", nil)
+		commit := r.commit()
+		dir := t.TempDir()
+		chart := func() {
+			t.Helper()
+			shelf := NewShelf(t.TempDir(), t.TempDir())
+			shelf.ShareCheckouts(dir)
+			if _, err := shelf.Chart(t.Context(), service(plan.Chart{Git: r.url, Version: commit, Ref: "web"}), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		build := func() {
+			t.Helper()
+			c := &git.Checkouts{Dir: dir}
+			_, err := c.Get(t.Context(), commit, func(ctx context.Context, work string) ([]string, error) {
+				return git.FetchAll(ctx, git.ForSources(), r.url, commit, work)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first == "chart" {
+			chart()
+			build()
+		} else {
+			build()
+			chart()
+		}
+		if n := r.fetched.Load(); n != 1 {
+			t.Errorf("the %s first: the commit is fetched %d times", first, n)
+		}
+	}
+
+	r := newGitRepository(t, false)
+	writeChart(t, filepath.Join(r.dir, "web"), "web", nil)
+	r.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("ab", 20)+",sub")
+	if err := os.WriteFile(filepath.Join(r.dir, ".gitmodules"), []byte("[submodule \"sub\"]\n\tpath = sub\n\turl = "+r.url+"-gone\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r.git("add", "web", ".gitmodules")
+	r.git("commit", "--quiet", "--message=x")
+	commit := r.git("rev-parse", "HEAD")
+	cache := t.TempDir()
+	var before int32
+	for i := range 2 {
+		if _, err := NewShelf(t.TempDir(), cache).Chart(t.Context(), service(plan.Chart{Git: r.url, Version: commit, Ref: "web"}), nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.fetched.Load(); i == 1 && n != before {
+			t.Errorf("the next process has fetched it %d times", n-before)
+		}
+		before = r.fetched.Load()
 	}
 }

@@ -57,10 +57,13 @@ import (
 
 // Options configure a Deployer.
 type Options struct {
-	Config   *rest.Config    // of the cluster
-	Dir      string          // the workspace, which contains the charts
-	CacheDir string          // for remote charts
-	Secrets  runtime.Secrets // source of secret values other than the cluster (D4); nil: none
+	Config   *rest.Config // of the cluster
+	Dir      string       // the workspace, which contains the charts
+	CacheDir string       // for remote charts
+	// Checkouts is the directory of checkouts of git repositories, which a builder may share. Default:
+	// below CacheDir.
+	Checkouts string
+	Secrets   runtime.Secrets // source of secret values other than the cluster (D4); nil: none
 	// Reads, if set, is called with each secret that is read for the values of a chart,
 	// which may be in the objects and the errors of the release.
 	Reads      func(ref plan.SecretRef, value string)
@@ -109,6 +112,9 @@ func New(opts Options) (*Deployer, error) {
 		return nil, fmt.Errorf("the configuration of the cluster: %w", err)
 	}
 	shelf := chart.NewShelf(opts.Dir, filepath.Join(opts.CacheDir, "charts"))
+	if opts.Checkouts != "" {
+		shelf.ShareCheckouts(opts.Checkouts)
+	}
 	shelf.Notice = opts.Notice
 	shelf.Renderer = render.New(opts.Render)
 	return &Deployer{opts: opts, cluster: c, renderer: shelf.Renderer, shelf: shelf}, nil

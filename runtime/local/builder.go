@@ -43,7 +43,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 		Start:    embedded.addr,
 		TLS:      tls,
 		Cache:    opts.BuildCache,
-		CacheDir: filepath.Join(opts.Home, "cache", "build"),
+		CacheDir: buildCache(opts.Home),
 		Secrets:  from,
 		Password: r.password,
 		Notice:   opts.notice,
@@ -89,6 +89,12 @@ func (o Options) farm(ctx context.Context, farm build.Farm, registry string) ([]
 	}
 	return members, err
 }
+
+// buildCache is the directory of the caches of builds.
+func buildCache(home string) string { return filepath.Join(home, "cache", "build") }
+
+// Checkouts returns the directory of checkouts of git repositories, which builds and charts share (I10).
+func Checkouts(home string) string { return build.Checkouts(buildCache(home)) }
 
 // checkCache returns an error if the repository of the cache of builds is invalid.
 func checkCache(repository string) error {

@@ -268,6 +268,8 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		Reads:    hide.add,
 		Render:   opts.render(),
 		Notice:   opts.notice,
+
+		Checkouts: Checkouts(opts.Home),
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ type Options struct {
 	Services  []string         // by name; none: those that are not skipped
 	Workspace string           // the directory that the plan's paths are relative to
 	Cache     string           // directory of downloaded charts
+	Checkouts string           // directory of checkouts of git repositories
 	Dir       string           // the directory to write, absolute
 	Renderer  *render.Renderer // evaluates kustomizations; nil: in this process
 	Force     bool             // replace Dir if it was written by Write
@@ -87,6 +88,9 @@ func Write(ctx context.Context, p *plan.Plan, opts Options) (*Result, error) {
 	}
 	err := replace(opts.Dir, func(dir string) error {
 		shelf := chart.NewShelf(opts.Workspace, opts.Cache)
+		if opts.Checkouts != "" {
+			shelf.ShareCheckouts(opts.Checkouts)
+		}
 		shelf.Renderer = opts.Renderer
 		for _, s := range p.Services {
 			if s.Skip && len(opts.Services) == 0 || len(opts.Services) > 0 && !slices.Contains(opts.Services, s.Name) {

@@ -15,8 +15,8 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// busyPlan has a bit of everything: a copied image, an image of several
-// services, one from elsewhere, none, a skipped service, a Secret that comes late, a
+// busyPlan has a bit of everything: a copied image that must be signed, an image of several
+// services that is signed, one from elsewhere, none, a skipped service, a Secret that comes late, a
 // namespace of its own, three stages.
 func busyPlan(w *runtimetest.World) *plan.Plan {
 	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("redis")))
@@ -33,6 +33,10 @@ func busyPlan(w *runtimetest.World) *plan.Plan {
 	needing(p, 2, "waits", "maker", "value")
 	app(p, 3, "late")
 	service(p, 3, "tool", plan.ImageSource{Ref: "elsewhere/tool:1"})
+	w.Signatures.Give("key")
+	w.Signatures.Add(plan.DigestOf([]byte("redis")), "key")
+	p.Pipeline.Sign = signedBy("key")
+	p.Pipeline.Verify = []plan.SignatureRule{required("key", "docker.io/library/*", "registry.test/*")}
 	return p
 }
 

@@ -25,6 +25,7 @@ type image struct {
 
 	// Set by look.
 	identity plan.Digest // of build
+	signer   string      // of build: the signer of the run
 	ref      string      // the tag under which the image of build is stored
 	byDigest string      // the reference in releases; empty until it is known
 	there    bool        // it is already in the registry

@@ -102,7 +102,7 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 	}
 	for _, im := range r.images {
 		t := r.finding(im)
-		if signer != nil {
+		if signer != nil && im.build != nil {
 			t.After = append(t.After, signer)
 		}
 		for _, base := range im.bases { // they come before it

@@ -57,7 +57,8 @@ func TestPreview(t *testing.T) {
 	}
 	for _, c := range w.Calls() {
 		switch c.Op {
-		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.MissingSecrets", "Deployer.Fingerprint":
+		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.MissingSecrets", "Deployer.Fingerprint",
+			"Signatures.PublicKey", "Signatures.Verify":
 		default:
 			t.Errorf("a preview calls %s", c.Op)
 		}
@@ -73,6 +74,7 @@ func TestPreview(t *testing.T) {
 	// One thing of each kind changes.
 	w.Builder.SetSource("web", "changed")
 	w.Registry.Upstream("redis:7", plan.DigestOf([]byte("newer")))
+	w.Signatures.Add(plan.DigestOf([]byte("newer")), "key")
 	p.Service("chart").Values = map[string]any{"a": 1}
 	want = []runtime.Step{
 		{Stage: "1", Service: "redis", Image: "mirror", Do: "deploying", Why: "redis:7 is not in the registry; changed"},

@@ -130,7 +130,7 @@ func (s *Session) drop(p *plan.Plan) {
 // content identifies the content of an image: images with the same content are equal.
 func (im *image) content() string {
 	if im.build != nil {
-		return string(im.identity)
+		return string(im.identity) + " " + im.signer
 	}
 	return im.source() + " " + im.byDigest
 }

@@ -57,6 +57,11 @@ func (r *run) findSigner() *sched.Task {
 		}
 		var err error
 		if r.signer, err = r.Signatures.PublicKey(ctx, *sign); err == nil {
+			for _, im := range r.images {
+				if im.build != nil {
+					im.signer = r.signer
+				}
+			}
 			return nil
 		}
 		if errors.Is(err, ErrNotFound) && r.track == nil { // a preview without the key, which signs nothing

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -279,4 +281,24 @@ func TestVerifyUnneededBase(t *testing.T) {
 	if record, err := run(t, w, runtime.Request{Plan: p}); err != nil || states(record)["web"] != runtime.Unchanged {
 		t.Errorf("run = %v, %v", states(record), err)
 	}
+}
+
+// TestSignInSession: a run that signs does not take what an older run of the session, which does
+// not, is building.
+func TestSignInSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = builds10
+		w.Signatures.Give("key")
+		p := pipeline(1)
+		app(p, 1, "a")
+		r := during(t, w, p, change{0, nil}, change{3 * time.Second, func(_ *runtimetest.World, p *plan.Plan) { p.Pipeline.Sign = signedBy("key") }})
+		if !errors.Is(r[0].err, runtime.ErrStale) || r[1].err != nil {
+			t.Errorf("runs: %v, %v, want a stale one and none", r[0].err, r[1].err)
+		}
+		image := w.Deployer.Releases("shop-staging")["a"].Image
+		if err := w.Signatures.Verify(t.Context(), image, "", []string{"key"}); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -112,6 +112,16 @@ func (b warmBuilder) Identify(ctx context.Context, spec plan.BuildSpec) (plan.Di
 	return known.digest, err
 }
 
+// Build implements [runtime.Builder]. The tag may have named another image before, such as one that
+// was not signed (I15).
+func (b warmBuilder) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit) (plan.Digest, error) {
+	digest, err := b.Builder.Build(ctx, spec, ref, emit)
+	b.warm.mu.Lock()
+	defer b.warm.mu.Unlock()
+	delete(b.warm.resolved, ref)
+	return digest, err
+}
+
 // Commit implements [runtime.Builder].
 func (b warmBuilder) Commit(ctx context.Context, git, ref string) (string, error) {
 	return keep(b.warm, func() map[string]string { return b.warm.commits }, git+"\x00"+ref, func() (string, bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -41,5 +42,35 @@ func TestWarmCommits(t *testing.T) {
 	ask()
 	if from.asked["https://git.test/x main"] != 2 || from.asked["https://git.test/x v1"] != 2 {
 		t.Errorf("asked again %v", from.asked)
+	}
+}
+
+// A tags is a registry with one tag.
+type tags struct {
+	runtime.Registry
+	digest plan.Digest
+}
+
+func (r *tags) Resolve(context.Context, string) (plan.Digest, error) { return r.digest, nil }
+
+// TestWarmBuild: what a build has pushed is found, although the tag named another image before.
+func TestWarmBuild(t *testing.T) {
+	keeps := newWarm()
+	to := &tags{digest: "before"}
+	r := warmRegistry{to, keeps}
+	b := warmBuilder{pushes{push: func(string) plan.Digest {
+		to.digest = "after"
+		return to.digest
+	}}, keeps}
+	for range 2 {
+		if digest, err := r.Resolve(t.Context(), "web:1"); err != nil || digest != "before" {
+			t.Errorf("Resolve = %s, %v, want before", digest, err)
+		}
+	}
+	if _, err := b.Build(t.Context(), plan.BuildSpec{}, "web:1", func(runtime.Body) {}); err != nil {
+		t.Fatal(err)
+	}
+	if digest, err := r.Resolve(t.Context(), "web:1"); err != nil || digest != "after" {
+		t.Errorf("Resolve = %s, %v, want after", digest, err)
 	}
 }

@@ -51,7 +51,7 @@ func (r *Runtime) registry(ctx context.Context, opts Options) (runtime.Registry,
 		return reg, err
 	}
 	dir := Registry(opts.Home, opts.Executable).Dir
-	reg, err := named(registry.Options{Prefix: prefix, Registries: mirrors.File(opts.Home), Password: func() (string, string, error) {
+	reg, err := named(registry.Options{Prefix: prefix, Registries: mirrors.File(opts.Home), Locks: filepath.Join(opts.Home, "cache", "builds"), Password: func() (string, string, error) {
 		password, err := serve.Password(dir)
 		return serve.Writer, password, err
 	}, Notice: func(text string) { opts.notice("embedded registry: " + text) }, Log: filepath.Join(dir, "registry.log")})

@@ -1,15 +1,21 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/pipelinefile/pipe/internal/filelock"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -64,14 +70,52 @@ func (granted) Release(context.Context) {}
 
 // Claim implements [runtime.Registry].
 func (r *Registry) Claim(ctx context.Context, ref, by string, always bool) (runtime.Claim, error) {
-	if !r.shared && !always {
-		return granted{}, nil
-	}
 	image, err := r.parse(ref)
-	if err != nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case r.shared || always:
+		return r.claim(ctx, image, by)
+	case r.locks != "":
+		return r.lock(image, by)
+	}
+	return granted{}, nil
+}
+
+// A locked is the claim of a process in a registry that the builders of one machine alone push to:
+// a lock of a file, which ends with the process. Beside it, a file names the user.
+type locked struct {
+	path   string
+	unlock func()
+}
+
+const lockedBy = ".by"
+
+// lock claims an image by a lock of this machine.
+func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) {
+	sum := sha256.Sum256([]byte(image.Name()))
+	c := &locked{path: filepath.Join(r.locks, hex.EncodeToString(sum[:16]))}
+	var err error
+	if c.unlock, err = filelock.Try(c.path); err != nil {
 		return nil, err
 	}
-	return r.claim(ctx, image, by)
+	if c.unlock == nil {
+		// It may not be written yet, or be removed already.
+		holder, _ := os.ReadFile(c.path + lockedBy)
+		return nil, &runtime.ClaimedError{Ref: show(image), By: cmp.Or(string(holder), "another process")}
+	}
+	_ = os.WriteFile(c.path+lockedBy, []byte(by), 0o600) // without it, the name is not shown
+	return c, nil
+}
+
+// Lost implements [runtime.Claim].
+func (c *locked) Lost() <-chan struct{} { return nil }
+
+// Release implements [runtime.Claim].
+func (c *locked) Release(context.Context) {
+	_ = os.Remove(c.path + lockedBy)
+	_ = os.Remove(c.path) // while it is locked, so that nobody removes the lock of another process
+	c.unlock()
 }
 
 // claim is Claim for a registry that may have one builder only.
@@ -180,5 +224,6 @@ func (c *claim) Release(ctx context.Context) {
 
 var (
 	_ runtime.Claim = (*claim)(nil)
+	_ runtime.Claim = (*locked)(nil)
 	_ runtime.Claim = granted{}
 )

@@ -3,6 +3,8 @@ package registry
 import (
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -203,5 +205,54 @@ func TestClaimAlways(t *testing.T) {
 	var claimed *runtime.ClaimedError
 	if _, err := r.Claim(t.Context(), ref(r, "y"), "ben@laptop", true); !errors.As(err, &claimed) || claimed.By != "ana@laptop" {
 		t.Errorf("the second claim: %v", err)
+	}
+}
+
+// TestClaimByLock: in a registry of one machine, one process at a time has the claim of a build,
+// until it releases it or ends.
+func TestClaimByLock(t *testing.T) {
+	t.Parallel()
+	addr, locks := ours(t).Addr, filepath.Join(t.TempDir(), "new", "locks")
+	process := func() *Registry {
+		r := newRegistry(t, addr)
+		r.locks = locks
+		return r
+	}
+	r := process()
+	c, err := r.Claim(t.Context(), ref(r, "x"), "ana@laptop", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*Registry{process(), r} {
+		var claimed *runtime.ClaimedError
+		if _, err := r.Claim(t.Context(), ref(r, "x"), "ben@laptop", false); !errors.As(err, &claimed) || claimed.By != "ana@laptop" {
+			t.Errorf("the second claim: %v", err)
+		}
+		other, err := r.Claim(t.Context(), ref(r, "y"), "ben@laptop", false)
+		if err != nil {
+			t.Fatalf("the claim of another image: %v", err)
+		}
+		other.Release(t.Context())
+	}
+	c.Release(t.Context())
+	if left, err := os.ReadDir(locks); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	if c, err = r.Claim(t.Context(), ref(r, "x"), "ben@laptop", false); err != nil {
+		t.Fatalf("the claim after the release: %v", err)
+	}
+	c.(*locked).unlock() // as the operating system does when a process is killed
+	if c, err = process().Claim(t.Context(), ref(r, "x"), "eva@laptop", false); err != nil {
+		t.Fatalf("the claim of a dead process: %v", err)
+	}
+	c.Release(t.Context())
+	if err := os.RemoveAll(filepath.Dir(locks)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Dir(locks), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Claim(t.Context(), ref(r, "x"), "ana@laptop", false); err == nil {
+		t.Error("a claim without a place for the lock")
 	}
 }

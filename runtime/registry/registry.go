@@ -47,6 +47,9 @@ type Options struct {
 	// Shared says that builders of several machines may push to the registry of Prefix, so
 	// that builds must be claimed (I2).
 	Shared bool
+	// Locks, if set, is a directory in which processes of this machine claim builds by locks of
+	// files, if the builders of this machine alone push to the registry of Prefix.
+	Locks string
 	// Log, if set, is the log file of the registry of Prefix, if pipe runs that itself. Error
 	// messages mention it.
 	Log string
@@ -64,6 +67,7 @@ type Registry struct {
 	keys       *keychain
 	mirrors    flight.Group[copied] // by reference upstream
 	shared     bool
+	locks      string        // a directory; may be empty
 	wait       time.Duration // before the first retry
 
 	mu      sync.Mutex
@@ -91,6 +95,7 @@ func New(o Options) (*Registry, error) {
 		wait:   firstWait,
 		log:    o.Log,
 		shared: o.Shared,
+		locks:  o.Locks,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
 

@@ -58,7 +58,7 @@ kills: deps cluster ## kill 200 processes at writes to the cluster and at any ti
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry|Twin|Adopt|Mirroring)?Kills$$' -v -timeout 30m -kills 200
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestHostKills$$' -v -timeout 30m -kills 50
 
-bench: build cluster ## measure against others on this machine; prints ratios
+bench: deps build cluster ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
 generate: ## rewrite what is made from the code: the reference, the stubs, the commands' pages

@@ -3,7 +3,6 @@ package build_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -26,11 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/pipelinefile/pipe/plan"
-	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/build"
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
-	ours "github.com/pipelinefile/pipe/runtime/registry"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
@@ -50,7 +44,7 @@ type host struct {
 }
 
 // newNetwork makes a network of two hosts.
-func newNetwork(t *testing.T) *network {
+func newNetwork(t testing.TB) *network {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		unavailable(t, "buildkit", errors.New("only root can make network namespaces"))
@@ -94,77 +88,15 @@ func (h *host) buildkit() daemon.Background {
 	return daemon.Background{Home: h.home, Idle: time.Minute}
 }
 
-// A deed is a run on a host: it builds one image, and deploys it to an environment of its own.
-type deed struct{ Home, Dir, Registry, By string }
-
-// start starts a process on the host that does the deed; out is what it prints.
+// start starts a process on the host that builds the source web; out is what it prints.
 func (h *host) start(t *testing.T, dir, registry string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
-	data, err := json.Marshal(deed{h.home, dir, registry, h.namespace})
-	if err != nil {
-		t.Fatal(err)
-	}
 	// "ip netns exec" would hide the cgroups, which are mounted below /sys.
-	cmd, out = exec.Command("nsenter", "--net=/run/netns/"+h.namespace, os.Args[0], "do", string(data)), &bytes.Buffer{}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd, out = deed{Home: h.home, Dir: dir, Registry: registry, Shared: true, Builds: []string{"web"}, By: h.namespace}.command(t, "nsenter", "--net=/run/netns/"+h.namespace)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return cmd, out
-}
-
-// do is the main function of that process. It prints the events and the image.
-func (d deed) do(ctx context.Context, out io.Writer) error {
-	a, err := daemon.Background{Home: d.Home, Idle: time.Minute}.Ensure(ctx)
-	if err != nil {
-		return err
-	}
-	defer a.Release()
-	server, _, _ := strings.Cut(d.Registry, "/")
-	images, err := ours.New(ours.Options{Prefix: d.Registry, PlainHTTP: []string{server}, Shared: true})
-	if err != nil {
-		return err
-	}
-	b := build.New(build.Options{
-		Dir: d.Dir, Addresses: []string{a.Addr}, CacheDir: filepath.Join(d.Home, "cache"), PlainHTTP: []string{server},
-		Attest: build.Attest{Beside: images.Beside, Publish: images.Publish},
-	})
-	defer b.Close()
-	world := runtimetest.NewWorld()
-	rt := world.Runtime()
-	rt.Builder, rt.Registry, rt.Deployer = b, images, &puller{world.Deployer, world}
-	p := &plan.Plan{
-		Version: plan.Version, Pipeline: plan.Pipeline{Name: "hosts"}, Environment: plan.EnvironmentRef{Name: "dev", Kind: "environment"},
-		Stages: []plan.Stage{{Name: "one", Order: 1}},
-		Builds: []plan.BuildSpec{{ID: "web", Source: plan.Source{Path: "web"}, Context: ".", Dockerfile: "Dockerfile"}},
-		Services: []plan.Service{{
-			Name: "web", Type: plan.Application, Stage: "one", Image: plan.ImageSource{Build: "web"}, Workload: plan.Workload{Replicas: 1},
-		}},
-	}
-	var mu sync.Mutex
-	record, err := rt.Run(ctx, runtime.Request{Action: runtime.Deploy, Environment: runtime.KeyOf(p), Plan: p, By: d.By, Events: func(e runtime.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintf(out, "%s %+v\n", e.Body.Kind(), e.Body)
-	}})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "image %s\n", record.Services[0].Image)
-	return nil
-}
-
-// A puller is a cluster in memory that can pull each image.
-type puller struct {
-	*runtimetest.Deployer
-	world *runtimetest.World
-}
-
-// Act implements [runtime.Deployer].
-func (p *puller) Act(ctx context.Context, a runtime.Action, r runtime.Release, emit runtime.Emit) error {
-	_, digest, _ := strings.Cut(r.Image, "@")
-	p.world.Registry.Push(r.Image, plan.Digest(digest))
-	return p.Deployer.Act(ctx, a, r, emit)
 }
 
 // A crossing is the registry of one turn, at which the process of a host can be killed.
@@ -182,7 +114,7 @@ type crossing struct {
 }
 
 // newCrossing serves a registry at the gateway.
-func (n *network) newCrossing(t *testing.T, real http.Handler) *crossing {
+func (n *network) newCrossing(t testing.TB, real http.Handler) *crossing {
 	t.Helper()
 	l, err := net.Listen("tcp", n.gateway+":0")
 	if err != nil {

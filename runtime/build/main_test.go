@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -193,10 +194,13 @@ func spec(source string) plan.BuildSpec {
 // images starts a registry and returns its address.
 func images(t testing.TB) string {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewServer(imagesHandler())
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
+
+// imagesHandler returns a registry in memory.
+func imagesHandler() http.Handler { return registry.New(registry.Logger(log.New(io.Discard, "", 0))) }
 
 // head returns the digest of the image at ref.
 func head(t testing.TB, ref string) plan.Digest {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 				said = other.By
 				emit(WaitingFor{What: fmt.Sprintf("the image of %s: %s", im.build.ID, other.Error())})
 			}
-			if err := retry.Pause(ctx, claimPoll); err != nil {
+			if err := retry.Pause(ctx, cmp.Or(other.Again, claimPoll)); err != nil {
 				return "", err
 			}
 			if digest, err := r.resolveBuilt(ctx, im); !errors.Is(err, ErrNotFound) {

@@ -110,6 +110,8 @@ type Claim interface {
 type ClaimedError struct {
 	Ref string
 	By  string
+	// Again is after how long it is worth trying to claim it again. Default: a second.
+	Again time.Duration
 }
 
 func (e *ClaimedError) Error() string { return e.By + " builds it" }

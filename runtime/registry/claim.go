@@ -89,7 +89,11 @@ type locked struct {
 	unlock func()
 }
 
-const lockedBy = ".by"
+const (
+	lockedBy = ".by"
+	// lockPoll is how often a process tries to lock what another one has locked.
+	lockPoll = 100 * time.Millisecond
+)
 
 // lock claims an image by a lock of this machine.
 func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) {
@@ -102,7 +106,7 @@ func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) 
 	if c.unlock == nil {
 		// It may not be written yet, or be removed already.
 		holder, _ := os.ReadFile(c.path + lockedBy)
-		return nil, &runtime.ClaimedError{Ref: show(image), By: cmp.Or(string(holder), "another process")}
+		return nil, &runtime.ClaimedError{Ref: show(image), By: cmp.Or(string(holder), "another process"), Again: lockPoll}
 	}
 	_ = os.WriteFile(c.path+lockedBy, []byte(by), 0o600) // without it, the name is not shown
 	return c, nil

@@ -2,7 +2,7 @@
 GO ?= go
 
 # Modules besides the root one, each with its own go.mod.
-MODULES := $(shell git ls-files '*/go.mod' ':!tools/go.mod' | xargs -r -n1 dirname)
+MODULES := $(shell git ls-files '*/go.mod' ':!tools' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
 REQUIRE := registry,buildkit,cluster,secrets,real,postgres,redis,editor,ssh
@@ -26,6 +26,9 @@ cluster: ## build bin/pipe-cluster, the local Kubernetes; minutes the first time
 secrets: ## build bin/pipe-secrets, the clients of managers of secrets; minutes the first time, then kept
 	cd cmd/pipe-secrets && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-secrets .
 
+buildkit: ## build bin/buildkitd and bin/buildctl, which tests run in a cluster; minutes the first time, then kept
+	CGO_ENABLED=0 $(GO) build -C tools/buildkit -ldflags '-s -w' -o $(CURDIR)/bin/ github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
+
 deps: ## install what builds and local nodes need from the system's packages
 	./scripts/deps.sh
 
@@ -35,7 +38,7 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster secrets lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+test: deps build cluster secrets buildkit lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
@@ -72,4 +75,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets deps demo demo-stop test lint extension kills bench generate fuzz clean
+.PHONY: help build cluster secrets buildkit deps demo demo-stop test lint extension kills bench generate fuzz clean

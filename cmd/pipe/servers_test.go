@@ -49,6 +49,9 @@ import (
 //	kubelet KUBECONFIG    a proxy of the cluster on which pods have logs
 //	fetch FILE REGEXP     asks what pipe forward -o json has written to the file until it answers that; each request succeeds
 //	dialogue FILE COMMAND… runs a command on a terminal, as the file says
+//	registry VAR FILE     a registry that pods of a real cluster reach, too; $VAR is its address, and FILE its certificate
+//	gate VAR              a server for builds in a real cluster, at port $VAR of $VAR_HOST, which says "shut"; again: "open"
+//	killpod NAMESPACE POD deletes a pod
 //
 // and the conditions [buildkit] and [root].
 func TestServers(t *testing.T) {
@@ -136,13 +139,15 @@ func runServers(t *testing.T, dir, home string) {
 				env.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
 			env.Setenv("PIPE_PROGRESS", "quiet")
-			programs, err := filepath.Abs("../../bin") // for pipe-cluster
+			programs, err := filepath.Abs("../../bin") // with pipe-cluster and, for builders in a cluster, BuildKit
 			env.Setenv("PATH", env.Getenv("PATH")+string(filepath.ListSeparator)+programs)
+			env.Setenv("BIN", programs)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "upstream": scriptUpstream(), "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
 			"object": scriptObject(home), "create": scriptCreate(home), "vault": scriptVault(), "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
+			"registry": scriptRegistry, "gate": scriptGate(), "killpod": scriptKillPod(home),
 		},
 	})
 }

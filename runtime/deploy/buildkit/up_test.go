@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -278,14 +279,21 @@ func TestCertify(t *testing.T) {
 	}
 }
 
-// TestImages: the images are of the version of BuildKit that is compiled into pipe.
+// TestImages: the images, and the programs that tests run, are of the version of BuildKit that is
+// compiled into pipe.
 func TestImages(t *testing.T) {
-	mod, err := os.ReadFile("../../../go.mod")
-	if err != nil {
-		t.Fatal(err)
+	versionIn := func(file string) string {
+		mod, err := os.ReadFile(filepath.Join("../../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(mod), "github.com/moby/buildkit v")
+		return "v" + strings.Fields(rest)[0]
 	}
-	_, rest, _ := strings.Cut(string(mod), "\tgithub.com/moby/buildkit ")
-	version, _, _ := strings.Cut(rest, "\n")
+	version := versionIn("go.mod")
+	if tested := versionIn("tools/buildkit/go.mod"); tested != version {
+		t.Errorf("the tests run BuildKit %s in a cluster, and go.mod has %s", tested, version)
+	}
 	for ref, tag := range map[string]string{image: version, imageRootless: version + "-rootless"} {
 		if !strings.HasPrefix(ref, "docker.io/moby/buildkit:"+tag+"@sha256:") {
 			t.Errorf("the image %s is not of %s", ref, tag)

@@ -9,11 +9,13 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"text/template"
 	"time"
 
+	goyaml "go.yaml.in/yaml/v2"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"sigs.k8s.io/yaml"
@@ -307,6 +309,49 @@ func entry(name string, value any) (string, error) {
 	} else if _, isNumber := value.(int); isNumber {
 		return name + ": " + text + "\n", nil
 	}
-	data, err = yaml.JSONToYAML(fmt.Appendf(nil, "{%q: %s}", name, data))
+	tree, err := decoded(data)
+	if err != nil {
+		return "", err
+	}
+	data, err = goyaml.Marshal(map[string]any{name: tree})
 	return string(data), err
+}
+
+// decoded returns the value of JSON with integers as such, as a parser of YAML reads it, but
+// in a third of the time.
+func decoded(data []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	return numbers(v)
+}
+
+// numbers replaces each json.Number in v by an integer, or a float where that is impossible.
+func numbers(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, item := range v {
+			if v[key], err = numbers(item); err != nil {
+				return nil, err
+			}
+		}
+	case []any:
+		for i, item := range v {
+			if v[i], err = numbers(item); err != nil {
+				return nil, err
+			}
+		}
+	case json.Number:
+		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+			return n, nil
+		}
+		if n, err := strconv.ParseUint(string(v), 10, 64); err == nil {
+			return n, nil
+		}
+		return v.Float64()
+	}
+	return v, nil
 }

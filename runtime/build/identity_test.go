@@ -162,6 +162,7 @@ func TestIdentity(t *testing.T) {
 func TestIdentityPairs(t *testing.T) {
 	dir := workspace(t, files{
 		"web/Dockerfile": "FROM scratch\nARG USED\nLABEL a=$USED\nCOPY . /\n", "web/a.txt": "a", "web/.dockerignore": ".dockerignore\n",
+		"beside/Dockerfile": "FROM scratch\n", "beside/.dockerignore": "*.txt\n", "alone/Dockerfile": "FROM scratch\n",
 		"own/a.txt": "a", "own/prod": "FROM scratch\nCOPY . /\n", "own/prod.dockerignore": "prod*\nnotes\n.dockerignore\n", "own/.dockerignore": "x\n", "own/notes": "1",
 		"same/a.txt": "a", "same/prod": "FROM scratch\nCOPY . /\n", "same/prod.dockerignore": "notes\nprod*\n.dockerignore\n", "same/notes": "2",
 	})
@@ -192,6 +193,8 @@ func TestIdentityPairs(t *testing.T) {
 		{"the order of platforms", with("web", platforms("linux/amd64", "linux/arm64")), with("web", platforms("linux/arm64", "linux/amd64")), false},
 		{"the target", with("web", func(s *plan.BuildSpec) { s.Target = "a" }), with("web", func(s *plan.BuildSpec) { s.Target = "b" }), false},
 		// Of the ignore files, only that of the Dockerfile counts, and it is not content.
+		{"a .dockerignore beside a Dockerfile that is outside of the context", with("web", func(s *plan.BuildSpec) { s.Dockerfile = "../beside/Dockerfile" }),
+			with("web", func(s *plan.BuildSpec) { s.Dockerfile = "../alone/Dockerfile" }), true},
 		{"the order of rules without an effect, and what they ignore", with("own", prod), with("same", prod), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,6 +202,23 @@ func TestIdentityPairs(t *testing.T) {
 				t.Errorf("the identity is the same: %v, want %v", same, test.same)
 			}
 		})
+	}
+}
+
+// TestIdentityOfSecretValue: the name of a secret counts, not its value.
+func TestIdentityOfSecretValue(t *testing.T) {
+	dir, s := workspace(t, app()), spec("web")
+	s.Secrets = []plan.SecretRef{{Name: "token"}}
+	var all []plan.Digest
+	for _, value := range []string{"first-value", "second-value"} {
+		id, err := build.New(build.Options{Dir: dir, Secrets: secrets{"token": value}}).Identify(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, id)
+	}
+	if all[0] != all[1] {
+		t.Errorf("with another value of a secret the identity is %s, was %s", all[1], all[0])
 	}
 }
 

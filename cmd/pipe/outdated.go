@@ -22,13 +22,14 @@ func (a *app) outdatedCmd() *cobra.Command {
 		Short: "List the base images and images whose tags have moved",
 		Long: `outdated looks up the tags that the deployed images of an environment depend on, and lists those
 that have moved: the tags of base images, with the digest that the image of the service was built
-from, and the tags of container(), with the digest that is deployed. Without ENV, it examines the
-environment named default. It changes nothing.
+from, the tags of container(), and those that charts and manifests name, with the digest that is
+deployed. Without ENV, it examines the environment named default. It changes nothing.
 
 The base images of an image are recorded beside it in the registry when it is built. An image without
 this record is listed, too: one that was built by an earlier version of pipe, by a builder that does
 not report its base images, or by command_build(). If a tag cannot be looked up, the others are
-listed, and the exit status is 1.`,
+listed, and the exit status is 1. Images that are deployed as charts and manifests name them (images =
+"keep") are not looked up.`,
 		Example: `  pipe outdated staging
   pipe outdated staging --detailed-exitcode || echo "status $?"
   pipe outdated shop/staging -o json | jq -r '.images[] | select(.moved) | .image'`,

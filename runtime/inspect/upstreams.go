@@ -34,13 +34,14 @@ type UpstreamKind string
 const (
 	UpstreamBase     UpstreamKind = "base"     // its image was built from it
 	UpstreamDeployed UpstreamKind = "deployed" // it is deployed, or a copy of it
+	UpstreamNamed    UpstreamKind = "named"    // its chart or its manifests name it, and a copy is deployed
 )
 
 // An UnknownUpstream is an image of a service that cannot be compared with its upstream.
 type UnknownUpstream struct {
 	Service string     `json:"service"`
 	Name    string     `json:"name,omitempty"` // of the image of the service; empty: its own
-	Image   string     `json:"image"`          // as it is deployed
+	Image   string     `json:"image"`          // as it is deployed; empty: see UnrecordedImages
 	Why     UnknownWhy `json:"why"`
 	Error   string     `json:"error,omitempty"` // of the registry, if that is why
 }
@@ -50,9 +51,10 @@ type UnknownWhy string
 
 // Why an image cannot be compared with its upstream.
 const (
-	UnrecordedBases UnknownWhy = "unrecorded" // when it was built, its base images were not noted
-	DeployedByTag   UnknownWhy = "by-tag"     // its digest was not known when it was deployed
-	UnreadableNote  UnknownWhy = "unreadable" // the note of its base images cannot be read
+	UnrecordedBases  UnknownWhy = "unrecorded"        // when it was built, its base images were not noted
+	DeployedByTag    UnknownWhy = "by-tag"            // its digest was not known when it was deployed
+	UnreadableNote   UnknownWhy = "unreadable"        // the note of its base images cannot be read
+	UnrecordedImages UnknownWhy = "unrecorded-images" // no record of a run has the images that its chart or its manifests name
 )
 
 // Failed returns the number of images that could not be looked up or read.

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -84,7 +85,51 @@ func (r *Runtime) Upstreams(ctx context.Context, env *runtime.Environment, looki
 			}
 		}
 	}
+	if err := r.named(ctx, env, u); err != nil {
+		return nil, err
+	}
 	return u, r.lookUp(ctx, u.Images, hide, looking)
+}
+
+// named adds the images that charts and manifests name and that are deployed as copies, from the last
+// record of a run that has deployed the service, or has found it unchanged.
+func (r *Runtime) named(ctx context.Context, env *runtime.Environment, u *inspect.Upstreams) error {
+	waiting := make(map[string]bool) // services whose record was not found yet
+	for i := range env.Plan.Services {
+		if s := &env.Plan.Services[i]; s.MirrorImages {
+			waiting[s.Name] = true
+		}
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	runs, err := r.Store.Runs(ctx, env.Key)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		for _, s := range run.Services {
+			if !waiting[s.Service] || run.Action != runtime.Deploy || s.State != runtime.Done && s.State != runtime.Unchanged {
+				continue
+			}
+			delete(waiting, s.Service)
+			for _, name := range slices.Sorted(maps.Keys(s.Mirrored)) {
+				_, tag, pinned := plan.CutImage(name)
+				_, _, digest := plan.CutImage(s.Mirrored[name])
+				if pinned != "" && tag == "" || digest == "" { // nothing can move
+					continue
+				}
+				image, _, _ := strings.Cut(name, "@")
+				u.Images = append(u.Images, inspect.UpstreamImage{
+					Service: s.Service, Kind: inspect.UpstreamNamed, Image: image, Was: plan.Digest(digest), Pinned: pinned != "",
+				})
+			}
+		}
+	}
+	for _, service := range slices.Sorted(maps.Keys(waiting)) {
+		u.Unknown = append(u.Unknown, inspect.UnknownUpstream{Service: service, Why: inspect.UnrecordedImages})
+	}
+	return nil
 }
 
 // lookUp sets what the tags of images are now, each looked up once.

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -13,6 +15,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/inspect"
 	"github.com/pipelinefile/pipe/runtime/registry"
+	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
 // TestUpstreams: each kind of image of an environment, with what is known of it.
@@ -75,8 +78,26 @@ func TestUpstreams(t *testing.T) {
 	add("gone", up+"/kept/mirror/x@"+string(old), plan.ImageSource{Mirror: up + "/app:9"})
 	add("away", up+"/kept/mirror/x@"+string(old), plan.ImageSource{Ref: "127.0.0.1:1/app"})
 
+	// The images that charts name are those of the last run that has deployed them.
+	env.Plan.Services = append(env.Plan.Services, plan.Service{Name: "chart", MirrorImages: true}, plan.Service{Name: "unrecorded", MirrorImages: true})
 	rt := &Runtime{images: reg}
-	rt.Registry = reg
+	rt.Registry, rt.Store = reg, runtimetest.NewWorld().Runtime().Store
+	if err := rt.Store.Claim(t.Context(), env.Key); err != nil {
+		t.Fatal(err)
+	}
+	copied := up + "/kept/mirror/x@" + string(old)
+	for i, s := range []runtime.ServiceRecord{
+		{Service: "chart", State: runtime.Done, Mirrored: map[string]string{up + "/app:9": copied}},
+		{Service: "chart", State: runtime.Done, Mirrored: map[string]string{two: copied, up + "/app@" + string(old): copied, one + "@" + string(old): copied}},
+		{Service: "chart", State: runtime.Failed, Mirrored: map[string]string{three: copied}},
+		{Service: "other", State: runtime.Done},
+	} {
+		at := time.Date(2026, 1, 2, 3, 4, i, 0, time.UTC)
+		run := runtime.RunRecord{ID: fmt.Sprintf("20260102-03040%d-aaaa", i), Action: runtime.Deploy, Start: at, End: at, Services: []runtime.ServiceRecord{s}}
+		if err := rt.Store.AddRun(t.Context(), env.Key, run); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tags := 0
 	u, err := rt.Upstreams(t.Context(), env, func(n int) { tags = n })
 	if err != nil {
@@ -96,18 +117,21 @@ func TestUpstreams(t *testing.T) {
 			{Service: "away", Kind: inspect.UpstreamDeployed, Image: "127.0.0.1:1/app", Was: old, Error: "error"},
 			{Service: "api", Kind: inspect.UpstreamBase, Image: one, Was: old, Now: digest(one), Moved: true},
 			{Service: "api", Kind: inspect.UpstreamBase, Image: two, Was: digest(two), Now: digest(two)},
+			{Service: "chart", Kind: inspect.UpstreamNamed, Image: one, Was: old, Now: digest(one), Moved: true, Pinned: true},
+			{Service: "chart", Kind: inspect.UpstreamNamed, Image: two, Was: old, Now: digest(two), Moved: true},
 		},
 		Unknown: []inspect.UnknownUpstream{
 			{Service: "tag", Image: three, Why: inspect.DeployedByTag},
 			{Service: "before", Image: env.Images["before"], Why: inspect.UnrecordedBases},
 			{Service: "lost", Image: env.Images["lost"], Why: inspect.UnrecordedBases},
+			{Service: "unrecorded", Why: inspect.UnrecordedImages},
 		},
 	}
 	if !reflect.DeepEqual(u, want) {
 		t.Errorf("Upstreams = %+v\nwant %+v", u, want)
 	}
-	if tags != 5 || u.Moved() != 2 || u.Failed() != 2 {
-		t.Errorf("%d tags were looked up, %d have moved, %d have failed, want 5, 2, 2", tags, u.Moved(), u.Failed())
+	if tags != 5 || u.Moved() != 4 || u.Failed() != 2 {
+		t.Errorf("%d tags were looked up, %d have moved, %d have failed, want 5, 4, 2", tags, u.Moved(), u.Failed())
 	}
 	if u, err := rt.Upstreams(t.Context(), &runtime.Environment{Key: env.Key}, nil); err != nil || u.Images == nil || len(u.Images)+len(u.Unknown) > 0 {
 		t.Errorf("of an environment without a plan: %+v, %v", u, err)

@@ -42,6 +42,11 @@ func Outdated(w io.Writer, u *inspect.Upstreams) error {
 	for _, im := range u.Unknown {
 		why := ""
 		switch im.Why {
+		case inspect.UnrecordedImages:
+			if _, err := fmt.Fprintf(w, "%s: no recorded run has the images that its chart or its manifests name\n", ofService(im.Service, im.Name)); err != nil {
+				return err
+			}
+			continue
 		case inspect.UnrecordedBases:
 			why = "its base images are not recorded"
 		case inspect.DeployedByTag:

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
@@ -372,5 +374,17 @@ func TestParts(t *testing.T) {
 				t.Errorf("opened with %+v", b.opened)
 			}
 		})
+	}
+}
+
+// TestWatchDoesNotScan: watch mode has no scanner of SBOMs (I13).
+func TestWatchDoesNotScan(t *testing.T) {
+	b := newBench(t, oneApp)
+	e := evaluation{plan: &plan.Plan{Pipeline: plan.Pipeline{SBOM: "scanner:1"}}, workspace: b.dir}
+	if _, err := b.openParts(t.Context(), &cobra.Command{}, partFlags{}, e, false); err != nil || b.opened.SBOM != "scanner:1" {
+		t.Errorf("a run opens %q, %v, want the scanner", b.opened.SBOM, err)
+	}
+	if _, err := b.openWarm(t.Context(), &cobra.Command{}, partFlags{}, e); err != nil || b.opened.SBOM != "" {
+		t.Errorf("watch mode opens %q, %v, want none", b.opened.SBOM, err)
 	}
 }

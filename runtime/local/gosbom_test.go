@@ -102,7 +102,7 @@ func TestGoSBOM(t *testing.T) {
 			}
 			for i, a := range found.All {
 				d, err := sbom.Read(a.Data)
-				if err != nil || a.Platform != platforms[i] || len(d.Packages) != 3 || d.Packages[0] != (sbom.Package{Name: "example.com/dep"}) ||
+				if err != nil || len(platforms) > 1 && a.Platform != platforms[i] || len(d.Packages) != 3 || d.Packages[0] != (sbom.Package{Name: "example.com/dep"}) ||
 					d.Packages[1] != (sbom.Package{Name: "example.com/web"}) || d.Packages[2].PURL != "pkg:golang/stdlib@"+strings.TrimPrefix(d.Packages[2].Version, "go") {
 					t.Errorf("the SBOM for %s is %+v, %v", a.Platform, d, err)
 				}

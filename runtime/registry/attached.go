@@ -29,9 +29,11 @@ type Attachments struct {
 	Errs []error
 }
 
-// maxAttachments limits the number of manifests that are read for one image: anybody who may push to
-// its repository can attach some.
-const maxAttachments = 200
+// Limits for one image: anybody who may push to its repository can attach something.
+const (
+	maxAttachments = 200 // manifests
+	maxTogether    = 4   // how many documents of the maximum size are read
+)
 
 // The types of layers that have a document in them, besides those that name a format of SBOMs.
 const (
@@ -47,7 +49,7 @@ var predicateTypes = []string{"in-toto.io/predicate-type", "predicateType"}
 // the index beside an image that pipe has built, and in an index as BuildKit writes it; what the registry
 // lists as referring to the image and to those of its platforms; and what has the tags of cosign. Of
 // statements with an annotation, only those are read whose type of predicate is wanted. A document that
-// has more than max bytes is an error.
+// has more than max bytes is an error, and so is the one with which all have more than four times that.
 func (r *Registry) Attachments(ctx context.Context, byDigest string, max int64, wanted func(predicateType string) bool) (*Attachments, error) {
 	image, err := r.parse(byDigest)
 	if err != nil {
@@ -59,13 +61,19 @@ func (r *Registry) Attachments(ctx context.Context, byDigest string, max int64, 
 	}
 	c := &copier{registry: r, from: f.sources[0].Context(), emit: discard, image: show(image), transfer: newTransfer("", nil, discard)}
 	a := &attaching{copier: c, max: max, wanted: wanted, subjects: map[v1.Hash]string{}, seen: map[v1.Hash]bool{}}
-	identity := ""
-	if r.own(c.from) { // not every registry lists what refers to an image
-		if identity, err = r.identity(ctx, c.from, f.digest, provenanceSuffix); err != nil {
-			return nil, err
+	err = a.read(ctx, f.digest)
+	if err == nil && len(a.All)+len(a.Errs) == 0 && r.own(c.from) {
+		// Not every registry lists what refers to an image. To find its tag takes a request for each
+		// image in the repository.
+		identity, failed := r.identity(ctx, c.from, f.digest, provenanceSuffix)
+		if failed != nil {
+			return nil, failed
+		}
+		if identity != "" {
+			err = a.beside(ctx, f.digest, identity)
 		}
 	}
-	if err := a.read(ctx, f.digest, identity); err != nil {
+	if err != nil {
 		var upstream *upstreamError
 		if errors.As(err, &upstream) && upstream.listing {
 			return nil, fmt.Errorf("image %s: %w", c.image, r.unlisted(ctx, upstream.ref, err))
@@ -80,6 +88,7 @@ type attaching struct {
 	Attachments
 	*copier
 	max    int64
+	size   int64 // of all documents
 	wanted func(string) bool
 
 	subjects map[v1.Hash]string // the image and those of its platforms: the platforms
@@ -87,8 +96,8 @@ type attaching struct {
 	seen     map[v1.Hash]bool   // manifests that were read
 }
 
-// read reads what is attached to the image with a digest, which has an identity if pipe has built it.
-func (a *attaching) read(ctx context.Context, digest v1.Hash, identity string) error {
+// read reads what is in the index of an image, and what refers to it and its parts.
+func (a *attaching) read(ctx context.Context, digest v1.Hash) error {
 	tags, err := a.tags(ctx, digest)
 	if err != nil {
 		return err
@@ -96,13 +105,6 @@ func (a *attaching) read(ctx context.Context, digest v1.Hash, identity string) e
 	attached, err := a.index(ctx, a.from.Digest(digest.String()), digest)
 	if err != nil {
 		return err
-	}
-	if identity != "" {
-		beside, err := a.index(ctx, a.from.Tag(identity+provenanceSuffix), digest)
-		if err != nil && !isNotFound(err) { // removed meanwhile
-			return err
-		}
-		attached = append(attached, beside...)
 	}
 	for _, of := range a.order {
 		f := &found{digest: of}
@@ -116,6 +118,23 @@ func (a *attaching) read(ctx context.Context, digest v1.Hash, identity string) e
 			attached = append(attached, about{t.digest, a.subjects[of]})
 		}
 	}
+	return a.manifests(ctx, attached)
+}
+
+// beside reads what is in the index beside an image that pipe has built.
+func (a *attaching) beside(ctx context.Context, digest v1.Hash, identity string) error {
+	attached, err := a.index(ctx, a.from.Tag(identity+provenanceSuffix), digest)
+	if isNotFound(err) { // removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.manifests(ctx, attached)
+}
+
+// manifests reads the documents of manifests, each once.
+func (a *attaching) manifests(ctx context.Context, attached []about) error {
 	for _, d := range attached {
 		if a.seen[d.digest] {
 			continue
@@ -127,6 +146,10 @@ func (a *attaching) read(ctx context.Context, digest v1.Hash, identity string) e
 		}
 		if err := a.documents(ctx, d); err != nil {
 			return err
+		}
+		if a.size > maxTogether*a.max {
+			a.Errs = append(a.Errs, fmt.Errorf("what is attached to it has more than %d MiB: the rest is not read", maxTogether*a.max>>20))
+			break
 		}
 	}
 	return nil
@@ -205,9 +228,16 @@ func (a *attaching) documents(ctx context.Context, d about) error {
 		if !a.holds(layer) {
 			continue
 		}
+		if layer.Size < 0 {
+			wrong(errors.New("its size is negative"))
+			continue
+		}
 		if layer.Size > a.max {
 			wrong(fmt.Errorf("it has %d MiB, at most %d are read", layer.Size>>20, a.max>>20))
 			continue
+		}
+		if a.size += layer.Size; a.size > maxTogether*a.max {
+			return nil // see manifests
 		}
 		data, err := a.document(ctx, layer)
 		var other *contentError

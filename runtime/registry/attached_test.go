@@ -184,6 +184,14 @@ func TestAttachmentsHostile(t *testing.T) {
 	if _, err := r.Attachments(t.Context(), u.addr+"/broken@"+described(t, img).Digest.String(), 100, nil); err == nil || !strings.Contains(err.Error(), "/broken@sha256:") {
 		t.Errorf("of a registry that refuses, Attachments = %v", err)
 	}
+	img = attach("together", strings.Repeat("x", 1<<20))
+	for i := range 5 {
+		of := documents(t, described(t, img), map[string]string{"text/spdx+json": fmt.Sprint(i, strings.Repeat("x", 1<<20-1))})
+		push(t, u.addr+"/together@"+described(t, of).Digest.String(), of)
+	}
+	if got, errs := attachments(t, r, u.addr+"/together", plan.Digest(described(t, img).Digest.String()), 1<<20); len(got) != 4 || len(errs) != 1 || !strings.Contains(errs[0], "more than 4 MiB") {
+		t.Errorf("Attachments = %d documents, %q, want 4 and an error", len(got), errs)
+	}
 	img = image(t)
 	push(t, u.addr+"/many:1", img)
 	for i := range maxAttachments + 10 {
@@ -192,7 +200,7 @@ func TestAttachmentsHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, errs := attachments(t, r, u.addr+"/many", plan.Digest(described(t, img).Digest.String()), 100); len(got) != maxAttachments || len(errs) != 1 {
+	if got, errs := attachments(t, r, u.addr+"/many", plan.Digest(described(t, img).Digest.String()), 1000); len(got) != maxAttachments || len(errs) != 1 {
 		t.Errorf("Attachments = %d documents, %q, want %d and an error", len(got), errs, maxAttachments)
 	}
 	if _, err := r.Attachments(t.Context(), u.addr+"/none@"+string(plan.DigestOf(nil)), 100, nil); err == nil {

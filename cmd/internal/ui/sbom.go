@@ -32,7 +32,7 @@ func SBOM(w io.Writer, inv *sbom.Inventory) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "\n%d packages\n", len(all)); err != nil {
+	if _, err := fmt.Fprintf(w, "\n%s\n", count(len(all), "package")); err != nil {
 		return err
 	}
 	for _, im := range inv.Images {

@@ -60,6 +60,9 @@ const stages = "pipeline(\"p\")\na = stage(\"a\")\nb = stage(\"b\")\n"
 
 const later = stages + "y = container(\"y\", image = \"i:1\", stage = b, ports = [port(80)], env = {\"U\": \"x:80\"})\n"
 
+// publicKey is a key for rules about signatures, k.
+const publicKey = "k = \"\"\"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENUJkWFMc/PnvXdSaoaUO3naxwMHI\nbB0bLcu+zBU/ddnQzgD1EPJLUz12prCHb5DKNjLy9/b9i/1Tb7AWf/lpUQ==\n-----END PUBLIC KEY-----\n\"\"\"\n"
+
 // TestRules checks that each rule has findings where it should, and none where
 // it should not. Package dockerfile tests the rule about Dockerfiles.
 func TestRules(t *testing.T) {
@@ -100,6 +103,11 @@ func TestRules(t *testing.T) {
 		{"skipped-used", "pipeline(\"p\")\nc = container(\"c\", image = \"i:1\", ports = [80])\ncontainer(\"x\", image = \"i:1\", env = {\"C\": c.host})\n", nil},
 		{"unbuilt", "pipeline(\"p\")\napplication(\"x\", chart = chart(\"oci://h/c\", version = \"1.0.0\"))\n", []string{"unbuilt 2:26"}},
 		{"unbuilt", "pipeline(\"p\")\napplication(\"x\", chart = chart(\"oci://h/c\", version = \"1.0.0\"), source = None)\n", nil},
+		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed(\"ghrc.io/*\", key = k)])\ncontainer(\"x\", image = \"ghcr.io/i:1\")\n", []string{"covers-nothing 6:25"}},
+		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed([\"i\", \"ghcr.io/*\"], key = k)])\ncontainer(\"x\", image = \"ghcr.io/i:1\", sidecars = [sidecar(\"s\", image = \"i:2\")])\n", nil},
+		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed(\"ghcr.io/*\", key = k)])\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"))\n", nil},
+		{"unverified", publicKey + "pipeline(\"p\", verify = [signed(\"*\", key = k)])\ncontainer(\"y\", image = \"i:1\")\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"), images = \"keep\")\n", []string{"unverified 8:1"}},
+		{"unverified", "pipeline(\"p\")\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"), images = \"keep\")\n", nil},
 		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\"))\n", []string{"unpinned-chart 2:39"}},
 		{"unpinned-chart", "pipeline(\"p\")\ncontainer(\"x\", image = \"i:1\", chart = chart(\"oci://h/c\", version = \"1.0.0\"))\n", nil},
 		{"unpinned-chart", "pipeline(\"p\")\nhelm(\"x\", chart = chart(git(\"https://h/c\")))\n", []string{"unpinned-chart 2:19"}},

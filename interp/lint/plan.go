@@ -26,6 +26,7 @@ func Plan(p *plan.Plan) []Finding {
 		l.warning(w)
 	}
 	l.stages()
+	l.signatures()
 	Sort(l.found)
 	return l.found
 }

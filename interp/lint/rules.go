@@ -9,7 +9,7 @@ type Rule struct {
 }
 
 // ofPlan are the rules whose findings need a plan.
-var ofPlan = []string{"build-env", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "shared-disk", "skipped-used", "unbuilt", "unpinned-chart"}
+var ofPlan = []string{"build-env", "covers-nothing", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "shared-disk", "skipped-used", "unbuilt", "unpinned-chart", "unverified"}
 
 // rules is the table of all rules: docs/lint.md and SARIF are generated from it.
 var rules = []Rule{
@@ -17,6 +17,11 @@ var rules = []Rule{
 		"build-env", "A build argument, or a variable of a program that makes an image, contains the name of the environment.",
 		"An image should be the same in every environment. Build arguments and variables are part of its identity, so such a value makes each environment build its own image, " +
 			"which no other environment has tested. Pass the name at run time with `env=`.", false,
+	},
+	{
+		"covers-nothing", "A pattern of `signed()` covers no image.",
+		"A misspelt pattern requires no signature of anything. Patterns are compared with complete names without tags, such as `docker.io/library/redis`; `*` stands for any characters. There is no finding " +
+			"if the pipeline has charts or manifests that name images, or builds images for a registry that it does not name.", false,
 	},
 	{
 		"dockerfile", "A Dockerfile has a mistake that BuildKit knows.",
@@ -74,6 +79,11 @@ var rules = []Rule{
 	{
 		"unpinned-chart", "A remote chart has no version, or a chart of a git repository no ref.",
 		"Tomorrow's latest chart is not the one that was tested today. Set `version=`, or `ref=` of `git()` to a tag or a commit, and upgrade deliberately.", false,
+	},
+	{
+		"unverified", "Images that a chart or manifests name are not verified, although the pipeline has `verify=`.",
+		"With `images = \"keep\"`, and for the chart of an `application`, `pipe` does not look for the images that are named there, so no rule of `signed()` applies to them. Use `helm()` or `manifests()` " +
+			"without `images = \"keep\"`, or verify these images in the cluster.", false,
 	},
 	{
 		"unused-load", "A name is loaded and not used.",

@@ -25,7 +25,7 @@ func (a *assembly) unverified(p *plan.Plan, services []*builtins.Service) {
 			hint = "declare it with helm(), whose images are copied and verified, or make sure that it names no other images"
 		}
 		a.session.Report(plan.Diagnostic{
-			Severity: plan.SeverityWarning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
+			Severity: plan.SeverityWarning, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint, Rule: "unverified",
 			Message: fmt.Sprintf("the images that are named in the %s of %s are not verified", of, s.Plan.Name),
 			Related: []plan.Related{{Pos: p.Pipeline.Verify[0].Pos, Message: "signed() requires signatures here"}},
 		})

@@ -309,10 +309,10 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// Some registries answer that an image is forbidden if it does not exist. This must count as
-// not found, or the first image would never be pushed.
-func TestRefusedMayBeMissing(t *testing.T) {
-	t.Parallel()
+// newDenying returns a registry that answers that all is forbidden, as some do for what does not
+// exist, although the credentials are right.
+func newDenying(t *testing.T) *upstream {
+	t.Helper()
 	u := newUpstream(t)
 	useHelper(t, u.addr, "fake")
 	logIn(t, u.addr, "pipe:hunter2")
@@ -329,6 +329,14 @@ func TestRefusedMayBeMissing(t *testing.T) {
 		}
 		return true
 	})
+	return u
+}
+
+// Some registries answer that an image is forbidden if it does not exist. This must count as
+// not found, or the first image would never be pushed.
+func TestRefusedMayBeMissing(t *testing.T) {
+	t.Parallel()
+	u := newDenying(t)
 	r := newRegistry(t, u.addr)
 	_, err := r.Resolve(t.Context(), r.Ref("web", "sha256:x"))
 	want := fmt.Sprintf(`image %s/web:x: not found in registry %s, or the credentials for it do not give access `+

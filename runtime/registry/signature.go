@@ -28,6 +28,7 @@ const (
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
 	signatureType       = "cosign container image signature"
 
+	emptyType      = "application/vnd.oci.empty.v1+json"
 	signPredicate  = "https://sigstore.dev/cosign/sign/v1"
 	statementStart = "https://in-toto.io/Statement/"
 )

@@ -50,14 +50,19 @@ func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.Pu
 	}
 	v := &verification{Registry: r, image: digest, keys: keys}
 	var failed error
-	for _, place := range places {
+	for i, place := range places {
 		ok, err := v.at(ctx, place.Context())
 		if ok {
 			return nil
 		}
-		if err != nil {
-			failed = r.explain(ctx, place, err)
+		if err == nil {
+			continue
 		}
+		err = r.explain(ctx, place, err)
+		if i == 0 && len(places) > 1 && errors.Is(err, runtime.ErrNotFound) {
+			continue // it is not copied yet: some registries refuse access to what does not exist
+		}
+		failed = err
 	}
 	if failed != nil {
 		return failed
@@ -126,7 +131,7 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 	if err != nil {
 		return false, err
 	}
-	all = slices.DeleteFunc(all, func(d v1.Descriptor) bool { return !strings.HasPrefix(d.ArtifactType, bundleType) })
+	all = slices.DeleteFunc(all, func(d v1.Descriptor) bool { return !mayBeBundle(d.ArtifactType) })
 	if len(all) > maxSignatures {
 		v.reject(fmt.Errorf("it has more than %d signatures", maxSignatures))
 		all = all[:maxSignatures]
@@ -158,6 +163,12 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 		}
 	}
 	return false, nil
+}
+
+// mayBeBundle reports whether what is listed with a type may be a bundle: some registries list the
+// type of its config, which is empty.
+func mayBeBundle(kind string) bool {
+	return strings.HasPrefix(kind, bundleType) || kind == emptyType || kind == ""
 }
 
 // signatures reads a manifest of signatures. It returns nil if there is none, or it is not one.

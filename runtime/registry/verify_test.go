@@ -238,21 +238,30 @@ func TestVerifyCosign(t *testing.T) {
 				if one.Manifest.Subject == nil {
 					writeSigned(t, repo, one.Image, add)
 				} else {
-					writeBundle(t, repo, add, one.Manifest.Subject)
+					writeBundle(t, repo, bundleType+".v0.3+json", add, one.Manifest.Subject)
 				}
 				ref := repo + "@" + string(one.Image)
 				if err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", []crypto.PublicKey{key}); err != nil {
 					t.Errorf("Verify = %v", err)
 				}
 				mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{newKey(t)}, "another key has signed it")
+				if one.Manifest.Subject == nil {
+					return
+				}
+				u = newUpstream(t, options...)
+				writeBundle(t, u.addr+"/web", emptyType, add, one.Manifest.Subject)
+				if err := newRegistry(t, u.addr).Verify(t.Context(), u.addr+"/web@"+string(one.Image), "", []crypto.PublicKey{key}); err != nil {
+					t.Errorf("Verify = %v, where the registry lists the type of the config", err)
+				}
 			})
 		}
 	}
 }
 
-func writeBundle(t *testing.T, repo string, layer mutate.Addendum, subject *v1.Descriptor) {
+// writeBundle writes a bundle that refers to subject. Registries list the type of its config.
+func writeBundle(t *testing.T, repo, kind string, layer mutate.Addendum, subject *v1.Descriptor) {
 	t.Helper()
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.MediaType(bundleType+".v0.3+json"))
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.MediaType(kind))
 	img, err := mutate.Append(img, layer)
 	if err != nil {
 		t.Fatal(err)
@@ -406,6 +415,10 @@ func TestVerifyMirrored(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustVerify(t, r, ref, src, one) // before it is copied
+	other := newDenying(t)          // where the image was not copied to yet
+	denied := runtime.ByDigest(other.addr+"/shop/mirror/"+strings.ReplaceAll(u.addr, ":", "_")+"/web", digest)
+	mustVerify(t, newRegistry(t, other.addr+"/shop"), denied, src, one)
+	mustVerify(t, newRegistry(t, other.addr+"/shop"), denied, src, []crypto.Signer{newKey(t)}, "another key has signed it")
 	mirror(t, r, src)
 	u.Close()
 	mustVerify(t, r, ref, src, one) // the signature was copied

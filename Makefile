@@ -26,7 +26,7 @@ cluster: ## build bin/pipe-cluster, the local Kubernetes; minutes the first time
 secrets: ## build bin/pipe-secrets, the clients of managers of secrets; minutes the first time, then kept
 	cd cmd/pipe-secrets && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-secrets .
 
-buildkit: ## build bin/buildkitd and bin/buildctl, which tests run in a cluster; minutes the first time, then kept
+buildkit: ## build bin/buildkitd and bin/buildctl, which tests run in a cluster and benchmarks measure against; minutes the first time, then kept
 	CGO_ENABLED=0 $(GO) build -C tools/buildkit -ldflags '-s -w' -o $(CURDIR)/bin/ github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 
 deps: ## install what builds and local nodes need from the system's packages
@@ -61,7 +61,7 @@ kills: deps cluster ## kill 200 processes at writes to the cluster and at any ti
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry|Twin|Adopt|Mirroring)?Kills$$' -v -timeout 30m -kills 200
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestHostKills$$' -v -timeout 30m -kills 50
 
-bench: deps build cluster ## measure against others on this machine; prints ratios
+bench: deps build cluster buildkit ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
 generate: ## rewrite what is made from the code: the reference, the stubs, the commands' pages

@@ -17,7 +17,6 @@ out=bench/all-$(git rev-parse --short HEAD).txt
 	echo "# copying images whose layers are in the registry, beside crane copy, for which the bar is 1.1"
 	go test ./runtime/registry -run '^$' -bench MirrorLayersThere -benchtime 100x
 	echo "# 7 different builds in parallel, beside buildctl with the same BuildKit, for which the bar is 1.05"
-	go build -modfile=tools/buildctl.mod -o bin/buildctl github.com/moby/buildkit/cmd/buildctl
 	export BUILDCTL="$PWD/bin/buildctl"
 	PIPE_TEST_REQUIRE=buildkit go test ./runtime/build -run '^$' -bench Parallel -benchtime 5x -timeout 30m
 	echo "# the same 20 builds started by 4 processes, beside one, for which the bar is 1.1"

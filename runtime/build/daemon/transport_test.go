@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// clientOf returns the client that BuildKit uses for a registry that may be silent for a second.
-func clientOf(t *testing.T, server *httptest.Server) *http.Client {
+// clientOf returns the client that BuildKit uses for a registry, which may be silent for patience.
+func clientOf(t *testing.T, server *httptest.Server, patience time.Duration) *http.Client {
 	t.Helper()
-	hosts, err := withTransport(registryHosts(nil, t.TempDir()+"/registries.conf"), time.Second, time.Second)(strings.TrimPrefix(server.URL, "http://"))
+	hosts, err := withTransport(registryHosts(nil, t.TempDir()+"/registries.conf"), patience, patience)(strings.TrimPrefix(server.URL, "http://"))
 	if err != nil || len(hosts) == 0 || hosts[len(hosts)-1].Client == nil {
 		t.Fatalf("hosts = %+v, %v", hosts, err)
 	}
@@ -45,7 +45,7 @@ func TestSilentRegistry(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			t.Cleanup(func() { close(over) })
-			client := clientOf(t, server)
+			client := clientOf(t, server, time.Second)
 			r, err := http.NewRequestWithContext(t.Context(), request.method, server.URL+request.path, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +80,7 @@ func TestHeadIsRefused(t *testing.T) {
 			}
 		}))
 		t.Cleanup(server.Close)
-		client := clientOf(t, server)
+		client := clientOf(t, server, time.Minute)
 		for path, want := range map[string]int{"/v2/web/manifests/1": http.StatusOK, "/v2/web/manifests/2": http.StatusNotFound, "/v2/web/blobs/1": status} {
 			answer, err := client.Head(server.URL + path)
 			if err != nil {

@@ -138,7 +138,7 @@ func readSPDX(data []byte) (*Document, error) {
 		image[id] = true
 	}
 	for _, r := range all.Relationships {
-		if r.Type == "DESCRIBES" && r.Of == "SPDXRef-DOCUMENT" {
+		if r.Type == "DESCRIBES" && r.Of == spdxRoot {
 			image[r.To] = true
 		}
 	}
@@ -165,7 +165,7 @@ func readSPDX(data []byte) (*Document, error) {
 
 // asserted returns a license, or "" if it is one of the words of SPDX for none.
 func asserted(license string) string {
-	if license == "NOASSERTION" || license == "NONE" {
+	if license == noAssertion || license == "NONE" {
 		return ""
 	}
 	return license

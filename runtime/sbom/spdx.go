@@ -57,10 +57,10 @@ type (
 	}
 )
 
-// spdxRoot is the identifier of a document in itself.
+// Words of SPDX.
 const (
-	spdxRoot    = "SPDXRef-DOCUMENT"
-	noAssertion = "NOASSERTION"
+	spdxRoot    = "SPDXRef-DOCUMENT" // the identifier of a document in itself
+	noAssertion = "NOASSERTION"      // the value of a field that is not known
 )
 
 // SPDX returns the inventory as a document of SPDX 2.3. It describes each image once, however many

@@ -1,4 +1,5 @@
-// Package filelock locks files, so that processes of one machine take turns.
+// Package filelock locks files, so that processes of one machine take turns, and removes temporary
+// directories of killed processes, which hold a lock while they run.
 package filelock
 
 import (
@@ -37,7 +38,7 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 	}
 }
 
-// Try locks the file as Acquire does, or returns nil if another one holds the lock.
+// Try locks the file as [Acquire] does, but does not wait: release is nil if the lock is held.
 func Try(path string) (release func(), err error) {
 	file, err := try(path)
 	if err != nil {

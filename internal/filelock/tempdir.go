@@ -10,9 +10,9 @@ import (
 
 const lockSuffix = ".lock"
 
-// TempDir creates a directory in dir, or in [os.TempDir], whose name begins with prefix, for the
-// lifetime of this process at the most: release, which must be kept until then, removes it, and
-// RemoveDead does if this process was killed. The lock is a file beside it.
+// TempDir creates a directory in dir, whose name begins with prefix; an empty dir is [os.TempDir].
+// The caller removes it with release, which it must keep, because release holds the lock: a file
+// beside the directory. If this process is killed before, [RemoveDead] removes the directory.
 func TempDir(dir, prefix string) (path string, release func() error, err error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -25,7 +25,7 @@ func TempDir(dir, prefix string) (path string, release func() error, err error) 
 		path := strings.TrimSuffix(file.Name(), lockSuffix)
 		held, err := TryLock(file, false)
 		if err == nil && held {
-			held, err = same(file, file.Name()) // another process may have removed it before it was locked
+			held, err = same(file, file.Name()) // RemoveDead of another process may have removed it before it was locked
 		}
 		if err == nil && held {
 			err = os.Mkdir(path, 0o700)
@@ -55,8 +55,8 @@ func unlock(file *os.File) error {
 	return err
 }
 
-// RemoveDead removes the directories that TempDir has created for processes of this user that were
-// killed. What cannot be removed is left.
+// RemoveDead removes the directories that [TempDir] has created with dir and prefix for processes of
+// this user that were killed. It leaves what it cannot remove.
 func RemoveDead(dir, prefix string) {
 	if dir == "" {
 		dir = os.TempDir()

@@ -245,8 +245,8 @@ func removeNew(dir string) {
 	}
 }
 
-// removeDead removes what killed processes have left of a checkout, unless another process creates it
-// now.
+// removeDead removes what killed processes have left of a checkout, unless another process is
+// creating that checkout.
 func removeDead(dir string) {
 	if release, err := filelock.Try(lockFile(dir)); err == nil && release != nil {
 		removeNew(dir)

@@ -51,8 +51,8 @@ const maxOutput = 256 << 20
 // Run runs git with args, whose first element is the command, and returns its standard
 // output. The user's settings apply, including credential helpers and url.….insteadOf. If
 // ctx is done, Run kills git with all processes that it has started, such as the one that
-// transfers files, and returns the cause; they also end if this process is killed. An error contains the message of git, see [Complaint]; it is [syscall.ENOSPC] if the
-// disk is full.
+// transfers files, and returns the cause; they also end if this process is killed. An error
+// contains the message of git, see [Complaint]; it is [syscall.ENOSPC] if the disk is full.
 func Run(ctx context.Context, o Options, args ...string) ([]byte, error) {
 	all := slices.Clone(safe)
 	for _, s := range o.Settings {
@@ -91,7 +91,7 @@ func run(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
-	defer group.Release() // a cache of credentials that git has started is for the next ones, too
+	defer group.Release() // the next runs of git use the cache of credentials that git may have started
 	cmd.Cancel = func() error { group.Kill(); return nil }
 	if err := group.Start(cmd); err != nil {
 		return err

@@ -74,8 +74,8 @@ func (g *Group) Kill() {
 	}
 }
 
-// Release leaves what the command has left behind as it is, even if this process is killed. The group
-// cannot be used any more.
+// Release lets the processes that the command has left behind continue, even if this process is
+// killed. The group cannot be used any more.
 func (g *Group) Release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -37,5 +37,5 @@ func (g *Group) Kill() {
 	}
 }
 
-// Release leaves what the command has left behind as it is.
+// Release lets the processes that the command has left behind continue.
 func (g *Group) Release() {}

@@ -30,7 +30,7 @@ type image struct {
 	byDigest string      // the reference in releases; empty until it is known
 	there    bool        // it is already in the registry
 	unasked  error       // why its digest could not be looked up, so that its tag is deployed
-	unsigned bool        // the registry has one that the key of the run has not signed
+	unsigned bool        // the registry has an image that the key of the run has not signed
 	verified string      // the reference whose signatures were verified (I16)
 	err      error       // why the lookup failed
 }

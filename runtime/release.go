@@ -52,7 +52,7 @@ type ReleaseError struct {
 	Cause      ReleaseCause
 	Err        error    // the cause in one sentence
 	Evidence   []string // the state of pods, their last events, their last log lines, ready to show
-	RolledBack int      // revision that was gone back to; 0: none
+	RolledBack int      // the revision that it was rolled back to; 0: it was not
 	// Deadline is the deadline of a workload that is over, if that is the cause, such as
 	// "activeDeadlineSeconds of job migrate". Generated charts set it to timeout=.
 	Deadline string
@@ -60,8 +60,8 @@ type ReleaseError struct {
 	Unbound []UnboundClaim
 }
 
-// A ReleaseCause is the kind of what keeps a release from being ready. Who shows a
-// failure chooses by it what to do next.
+// A ReleaseCause is the kind of what keeps a release from being ready. Views choose by it
+// what to advise.
 type ReleaseCause string
 
 // The causes of failed releases.
@@ -72,7 +72,7 @@ const (
 	CauseCommand ReleaseCause = "command"       // an image does not say what to run
 	CauseNode    ReleaseCause = "unschedulable" // no node takes a pod
 	CauseClaim   ReleaseCause = "claim"         // a volume claim is not bound, see ReleaseError.Unbound
-	CauseRights  ReleaseCause = "rights"        // pipe lacks a right in the cluster
+	CauseRights  ReleaseCause = "rights"        // pipe lacks a permission in the cluster
 	CauseQuota   ReleaseCause = "quota"         // a quota of the namespace is used up
 	CauseObject  ReleaseCause = "object"        // the cluster does not accept an object or a pod
 	CauseHook    ReleaseCause = "hook"          // a hook of the chart fails, and its pods do not show why

@@ -41,7 +41,7 @@ type run struct {
 	elsewhere map[string]string
 	missing   []MissingSecret // of the services to be deployed
 	signer    string          // the public key, in PEM, of the key that signs images; empty: none does
-	signerErr error           // why it is not known, so that nothing can be built
+	signerErr error           // why the key is not known, so that nothing can be built
 
 	waits waits
 	// In a session: records that the run has started. Services depend on it. Nil: that is

@@ -17,7 +17,7 @@ type Runtime struct {
 	Builder  Builder
 	Registry Registry
 	Deployer Deployer
-	// Signatures sign and verify images. Nil: a plan that requires it fails.
+	// Signatures sign and verify images. Nil: a plan with sign= or verify= fails (I15, I16).
 	Signatures Signatures
 	// Hide returns a function that redacts the values of secrets in a string (D4). It
 	// is applied to the events, records and errors of a run of p, and should not change

@@ -40,11 +40,11 @@ func (e *UnsignedError) Error() string {
 	return e.Image + " has no valid signature: " + strings.Join(e.Found, "; ")
 }
 
-// errNoSignatures is the error of a plan with signatures whose runtime has none.
+// errNoSignatures is the error of a plan with sign= or verify= in a runtime without Signatures.
 var errNoSignatures = errors.New("this runtime cannot sign images or verify signatures")
 
-// findSigner returns the task that finds the key that images are signed with, which those that
-// are built need; nil: none is.
+// findSigner returns the task that looks up the public key of sign=. The lookups of the images
+// that are built come after it. It returns nil if the plan signs or builds nothing.
 func (r *run) findSigner() *sched.Task {
 	sign := r.scope.plan.Pipeline.Sign
 	if sign == nil || !slices.ContainsFunc(r.images, func(im *image) bool { return im.build != nil }) {
@@ -73,8 +73,8 @@ func (r *run) findSigner() *sched.Task {
 }
 
 // resolveBuilt returns the digest of the image of a build in the registry. If the run signs
-// images, one without a signature of its key counts as not there: nothing says that who
-// has the key has built it.
+// images, an image without a signature of its key counts as missing: everyone who can write to
+// the registry could have put it there.
 func (r *run) resolveBuilt(ctx context.Context, im *image) (plan.Digest, error) {
 	digest, err := r.Registry.Resolve(ctx, im.ref)
 	if err != nil || r.signer == "" {
@@ -109,8 +109,8 @@ func (r *run) makeSigned(ctx context.Context, im *image, emit Emit) (plan.Digest
 	return digest, err
 }
 
-// verify returns an error if an image does not have the signatures that the plan requires. It
-// does nothing for an image whose digest is not known yet, or is the one that was verified.
+// verify returns an error if an image does not have the signatures that the plan requires (I16).
+// It does nothing if the digest of the image is not known yet, or was verified before.
 func (r *run) verify(ctx context.Context, im *image) error {
 	if im.byDigest == "" || im.verified == im.byDigest {
 		return nil
@@ -131,7 +131,7 @@ func (r *run) rules(im *image) []plan.SignatureRule {
 	return slices.DeleteFunc(slices.Clone(r.scope.plan.Pipeline.Verify), func(rule plan.SignatureRule) bool { return !rule.Covers(name) })
 }
 
-// required returns err with the rule that requires a signature.
+// required adds to err the position of the rule that requires a signature, and what to do.
 func required(rule plan.SignatureRule, err error, do string) error {
 	return Advise(fmt.Errorf("%w; signed() at %s requires one", err, rule.Pos), Advice{Do: do})
 }
@@ -158,7 +158,7 @@ func (r *run) verifyBy(ctx context.Context, im *image, rule plan.SignatureRule) 
 }
 
 // foreseeUnsigned finds the images that would be built without a signature that the plan
-// requires.
+// requires, before anything is written.
 func (r *run) foreseeUnsigned() {
 	sign := r.scope.plan.Pipeline.Sign
 	for _, im := range r.images {

@@ -23,11 +23,11 @@ out=bench/all-$(git rev-parse --short HEAD).txt
 	PIPE_TEST_REQUIRE=buildkit go test ./runtime/build -run '^$' -bench SameBuilds -benchtime 5x -timeout 30m
 	echo "# builds that wait for the network of their builder, on two beside one, for which the bar is 0.6"
 	PIPE_TEST_REQUIRE=buildkit go test ./runtime/build -run '^$' -bench TwoBuilders -benchtime 5x -timeout 30m
-	echo "# running 100 services that are built from 50 000 files, of which nothing has changed, for which the bar is 1 s"
+	echo "# running 100 unchanged services that are built from 50 000 files, for which the bar is 1 s"
 	PIPE_TEST_REQUIRE=cluster,buildkit go test ./cmd/pipe -run '^$' -bench Built -benchtime 10x -timeout 30m
 	echo "# deploying 50 releases, beside helm upgrade --install --wait seven at a time"
 	PIPE_TEST_REQUIRE=cluster go test ./runtime/deploy -run '^$' -bench . -benchtime 1x -count 3 -timeout 30m
-	echo "# whole commands, on an environment of 500 services of which nothing has changed"
+	echo "# whole commands, on an environment of 500 unchanged services"
 	PIPE_TEST_REQUIRE=cluster go test ./cmd/pipe -run '^$' -bench 'Commands|Watch' -benchtime 10x -timeout 30m
 } | tee "$out"
 echo "written to $out" >&2

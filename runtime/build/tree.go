@@ -116,6 +116,7 @@ func tryTree(ctx context.Context, dir string, patterns []string, ix *index) (*tr
 			return err
 		}
 		info := disk.infos[p]
+		delete(disk.infos, p) // of a million files they would take half a gigabyte
 		e := entry{path: filepath.ToSlash(p), mode: content.Mode(info.Mode()), mtime: info.ModTime().UnixNano()}
 		var st content.Stamp
 		switch {

@@ -18,9 +18,12 @@ const MaxSize = 64 << 20
 // maxDepth limits in how many envelopes, and in how many other components, something may be.
 const maxDepth = 8
 
-// ErrOther is the error of [Read] for a statement that is well-formed and not an SBOM, such as
-// provenance.
+// ErrOther is the error of [Read] for what is well-formed and not an SBOM, such as provenance or a
+// signature.
 var ErrOther = errors.New("it is a statement of another kind, not an SBOM")
+
+// inTotoType is the type of the payload of an envelope with a statement.
+const inTotoType = "application/vnd.in-toto+json"
 
 // A Document is an SBOM as it was attached to an image.
 type Document struct {
@@ -39,7 +42,7 @@ const (
 
 // Read reads an SBOM, which may be anything: SPDX 2 or CycloneDX as JSON, alone or as the predicate of
 // an in-toto statement, and that in an envelope (DSSE) or in a bundle of Sigstore. Signatures are not
-// verified. For another statement, the error is ErrOther.
+// verified. For another statement, and for a signature, the error is ErrOther.
 func Read(data []byte) (*Document, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("it has more than %d MiB", MaxSize>>20)
@@ -54,7 +57,9 @@ type outer struct {
 	PredicateType string          `json:"predicateType"`
 	Predicate     json.RawMessage `json:"predicate"`
 	Payload       string          `json:"payload"`
+	PayloadType   string          `json:"payloadType"`
 	Envelope      json.RawMessage `json:"dsseEnvelope"`
+	Signature     json.RawMessage `json:"messageSignature"`
 }
 
 func read(data []byte, depth int) (*Document, error) {
@@ -78,6 +83,8 @@ func read(data []byte, depth int) (*Document, error) {
 			return nil, ErrOther
 		}
 		return readPredicate(o.Predicate, depth-1)
+	case o.PayloadType != "" && o.PayloadType != inTotoType, len(o.Signature) > 0: // a signature of something else
+		return nil, ErrOther
 	case o.Payload != "":
 		payload, err := base64.StdEncoding.DecodeString(o.Payload)
 		if err != nil {

@@ -62,8 +62,14 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: Read = %+v, %v, want %+v", name, got, err, test.want)
 		}
 	}
-	if _, err := sbom.Read([]byte(statement("https://slsa.dev/provenance/v1", "{}"))); !errors.Is(err, sbom.ErrOther) {
-		t.Errorf("of provenance, Read = %v, want ErrOther", err)
+	for _, other := range []string{
+		statement("https://slsa.dev/provenance/v1", "{}"),
+		`{"payloadType":"application/vnd.example","payload":"eA=="}`,
+		`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","messageSignature":{"signature":"eA=="}}`,
+	} {
+		if _, err := sbom.Read([]byte(other)); !errors.Is(err, sbom.ErrOther) {
+			t.Errorf("Read(%s) = %v, want ErrOther", other, err)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ var (
 	// answerCode matches the codes of the registry's errors, which come without the status.
 	answerCode = regexp.MustCompile(`^(denied|unauthorized|toomanyrequests)(: |$)`)
 	// copying are the prefixes of transfers.
-	copying = regexp.MustCompile(`^(failed commit on ref "[^"]*": |failed to copy: |httpReadSeeker: |failed open: |failed to authorize: |failed to fetch [\w ]*token: )+`)
+	copying = regexp.MustCompile(`^(error writing \w+ blob: |failed commit on ref "[^"]*": |failed to copy: |httpReadSeeker: |failed open: |failed to authorize: |failed to fetch [\w ]*token: )+`)
 )
 
 // The words by which the causes are recognized. Those of registries are their codes of errors.

@@ -140,19 +140,22 @@ func (n *noCache) failed(v *client.Vertex) bool {
 
 // warn emits a warning for each failure.
 func (n *noCache) warn(j job, ref string, hide func(string) string, emit runtime.Emit) {
-	host, _, _ := strings.Cut(ref, "/")
+	host := hostOf(ref)
 	for _, f := range []struct{ what, why string }{{"read from", n.read}, {"written to", n.write}} {
 		if f.why == "" {
 			continue
 		}
 		why := strings.TrimPrefix(strings.TrimPrefix(f.why, "failed to configure registry cache importer: "), ref+": ")
+		said := readAnswer(host, hide(why))
 		hint := "the image does not need it; check that the registry can be reached and accepts the cache"
 		if access := accessHint(why, host); access != "" {
 			hint = access
+		} else if said.full {
+			hint = "the image does not need it; " + said.next
 		}
 		emit(runtime.Warned{Diagnostic: plan.Diagnostic{
 			Severity: plan.SeverityWarning, Pos: j.spec.Pos,
-			Message: fmt.Sprintf("the cache of the build of %s cannot be %s %s: %s", j.spec.ID, f.what, ref, redact.URLs(hide(why))),
+			Message: fmt.Sprintf("the cache of the build of %s cannot be %s %s: %s", j.spec.ID, f.what, ref, redact.URLs(said.why)),
 			Hint:    hint,
 		}})
 	}

@@ -130,6 +130,8 @@ func TestCacheFails(t *testing.T) {
 			[]string{"cannot be read from HOST/r/cache:", "cannot be written to HOST/r/cache:"}, "log in with 'docker login HOST'"},
 		{"broken", guarded(t, refuse(http.StatusInternalServerError, append(reads, writes...)...)),
 			[]string{"cannot be read from HOST/r/cache:", "cannot be written to HOST/r/cache:"}, "the image does not need it; check that the registry can be reached and accepts the cache"},
+		{"full", guarded(t, refuse(http.StatusInsufficientStorage, writes...)), []string{"cannot be written to HOST/r/cache:"},
+			"the image does not need it; free some space, or raise its quota"},
 		{"not there", "127.0.0.1:1", []string{"cannot be read from HOST/r/cache:", "cannot be written to HOST/r/cache:"},
 			"the image does not need it; check that the registry can be reached and accepts the cache"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,6 +69,32 @@ func TestCheckoutDiskFull(t *testing.T) {
 	}
 	if _, err := b.Identify(t.Context(), gitSpec(repo.dir, commit)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestIndexDiskFull identifies and builds without room for the index of files and for the platform of
+// the builder: that only takes longer.
+func TestIndexDiskFull(t *testing.T) {
+	small := disk(t, "64k")
+	if err := os.WriteFile(small+"/fill", make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk = %v", err)
+	}
+	dir, host := workspace(t, app()), images(t)
+	settle(t, dir+"/web")
+	b := build.New(build.Options{Dir: dir, Addresses: []string{buildkit(t)}, CacheDir: small})
+	t.Cleanup(func() { b.Close() })
+	want, err := newBuilder(t, dir).Identify(t.Context(), spec("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got, err := b.Identify(t.Context(), spec("web")); err != nil || got != want {
+			t.Errorf("Identify = %s, %v; want %s", got, err, want)
+		}
+	}
+	mustBuild(t, b, spec("web"), host+"/web:1")
+	if left, err := filepath.Glob(small + "/*/*"); err != nil || len(left) > 0 {
+		t.Errorf("left are %q, %v", left, err)
 	}
 }
 

@@ -91,43 +91,32 @@ func (r *Runtime) Upstreams(ctx context.Context, env *runtime.Environment, looki
 	return u, r.lookUp(ctx, u.Images, hide, looking)
 }
 
-// named adds the images that charts and manifests name and that are deployed as copies, from the last
-// record of a run that has deployed the service, or has found it unchanged.
+// named adds the images that charts and manifests name and that are deployed as copies.
 func (r *Runtime) named(ctx context.Context, env *runtime.Environment, u *inspect.Upstreams) error {
-	waiting := make(map[string]bool) // services whose record was not found yet
-	for i := range env.Plan.Services {
-		if s := &env.Plan.Services[i]; s.MirrorImages {
-			waiting[s.Name] = true
-		}
-	}
-	if len(waiting) == 0 {
-		return nil
-	}
-	runs, err := r.Store.Runs(ctx, env.Key)
+	mirrored, err := r.mirroredFor(ctx, env)
 	if err != nil {
 		return err
 	}
-	for _, run := range runs {
-		for _, s := range run.Services {
-			if !waiting[s.Service] || run.Action != runtime.Deploy || s.State != runtime.Done && s.State != runtime.Unchanged {
+	for i := range env.Plan.Services {
+		s := &env.Plan.Services[i]
+		if !s.MirrorImages {
+			continue
+		}
+		of, recorded := mirrored[s.Name]
+		if !recorded {
+			u.Unknown = append(u.Unknown, inspect.UnknownUpstream{Service: s.Name, Why: inspect.UnrecordedImages})
+		}
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			_, tag, pinned := plan.CutImage(name)
+			_, _, digest := plan.CutImage(of[name])
+			if pinned != "" && tag == "" || digest == "" { // nothing can move
 				continue
 			}
-			delete(waiting, s.Service)
-			for _, name := range slices.Sorted(maps.Keys(s.Mirrored)) {
-				_, tag, pinned := plan.CutImage(name)
-				_, _, digest := plan.CutImage(s.Mirrored[name])
-				if pinned != "" && tag == "" || digest == "" { // nothing can move
-					continue
-				}
-				image, _, _ := strings.Cut(name, "@")
-				u.Images = append(u.Images, inspect.UpstreamImage{
-					Service: s.Service, Kind: inspect.UpstreamNamed, Image: image, Was: plan.Digest(digest), Pinned: pinned != "",
-				})
-			}
+			image, _, _ := strings.Cut(name, "@")
+			u.Images = append(u.Images, inspect.UpstreamImage{
+				Service: s.Name, Kind: inspect.UpstreamNamed, Image: image, Was: plan.Digest(digest), Pinned: pinned != "",
+			})
 		}
-	}
-	for _, service := range slices.Sorted(maps.Keys(waiting)) {
-		u.Unknown = append(u.Unknown, inspect.UnknownUpstream{Service: service, Why: inspect.UnrecordedImages})
 	}
 	return nil
 }

@@ -84,32 +84,6 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 	return inv, nil
 }
 
-// mirroredFor returns the images that were last deployed instead of those that charts and manifests
-// name, by service and by the reference there. A service that was deployed, and has none, has an empty
-// map.
-func (r *Runtime) mirroredFor(ctx context.Context, env *runtime.Environment) (map[string]map[string]string, error) {
-	of := make(map[string]map[string]string)
-	if !slices.ContainsFunc(env.Plan.Services, func(s plan.Service) bool { return s.OthersImages() != "" }) {
-		return of, nil
-	}
-	runs, err := r.Store.Runs(ctx, env.Key)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(runs, func(a, b runtime.RunRecord) int { return b.Start.Compare(a.Start) })
-	for _, run := range runs {
-		if run.Action != runtime.Deploy {
-			continue
-		}
-		for _, s := range run.Services {
-			if _, known := of[s.Service]; !known && (s.State == runtime.Done || s.State == runtime.Unchanged) {
-				of[s.Service] = s.Mirrored
-			}
-		}
-	}
-	return of, nil
-}
-
 // readSBOM reads the SBOMs of an image, which is named by digest.
 func (r *Runtime) readSBOM(ctx context.Context, ref string, im *sbom.Image, hide func(string) string) {
 	found, err := r.images.Attachments(ctx, ref, sbom.MaxSize, sbom.IsSBOM)

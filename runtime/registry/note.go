@@ -112,15 +112,11 @@ func unpacked(text string) (*runtime.ImageInputs, error) {
 // Made returns the note of an image, which is named by digest. Without one the error is
 // ErrNotFound.
 func (r *Registry) Made(ctx context.Context, byDigest string) (Made, error) {
-	image, err := r.parse(byDigest)
+	image, digest, err := r.parseDigest(byDigest)
 	if err != nil {
 		return Made{}, err
 	}
 	repo := image.Context()
-	digest, err := v1.NewHash(image.Identifier())
-	if err != nil {
-		return Made{}, fmt.Errorf("%s is not named by its digest: %w", show(image), err)
-	}
 	of, err := r.identity(ctx, repo, digest, noteSuffix)
 	if err != nil {
 		return Made{}, err

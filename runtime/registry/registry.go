@@ -165,6 +165,19 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 	return parsed, nil
 }
 
+// parseDigest returns the parts of a reference that names an image by its digest.
+func (r *Registry) parseDigest(ref string) (name.Reference, v1.Hash, error) {
+	image, err := r.parse(ref)
+	if err != nil {
+		return nil, v1.Hash{}, err
+	}
+	digest, err := v1.NewHash(image.Identifier())
+	if err != nil {
+		return nil, v1.Hash{}, fmt.Errorf("image %s is not named by its digest", show(image))
+	}
+	return image, digest, nil
+}
+
 // below returns what the paths of the repositories in the prefix of this registry begin with.
 func (r *Registry) below() string { return strings.TrimSuffix(r.home.RepositoryStr(), "any") }
 

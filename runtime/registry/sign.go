@@ -28,13 +28,9 @@ const signTries = 5
 // writes the older format of cosign, which all versions of cosign verify, and keeps the signatures
 // that are there. Signatures of one key are equal, so that several processes may sign one image.
 func (r *Registry) Sign(ctx context.Context, ref string, key crypto.Signer, emit runtime.Emit) error {
-	image, err := r.parse(ref)
+	image, digest, err := r.parseDigest(ref)
 	if err != nil {
 		return err
-	}
-	digest, err := v1.NewHash(image.Identifier())
-	if err != nil {
-		return fmt.Errorf("image %s is not named by digest", show(image))
 	}
 	message, signature, err := signatureOf(image.Context(), digest, key)
 	if err != nil {

@@ -24,13 +24,9 @@ import (
 // the keys. Signatures are read beside the image and, if src is not empty, beside that image,
 // of which it is a copy. If there is none, the error is a [runtime.UnsignedError].
 func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.PublicKey) error {
-	image, err := r.parse(ref)
+	image, digest, err := r.parseDigest(ref)
 	if err != nil {
 		return err
-	}
-	digest, err := v1.NewHash(image.Identifier())
-	if err != nil {
-		return fmt.Errorf("image %s is not named by digest", show(image))
 	}
 	places := []name.Reference{image}
 	if !r.own(image.Context()) {

@@ -82,23 +82,23 @@ func (r *Registry) Claim(ctx context.Context, ref, by string, always bool) (runt
 	return granted{}, nil
 }
 
-// A locked is the claim of a process in a registry that the builders of one machine alone push to:
-// a lock of a file, which ends with the process. Beside it, a file names the user.
-type locked struct {
+// A fileClaim is a claim in a registry to which only builders of this machine push (I2): a lock of
+// a file, which ends with the process. A file beside it names who has the claim.
+type fileClaim struct {
 	path   string
 	unlock func()
 }
 
 const (
-	lockedBy = ".by"
+	lockedBy = ".by" // what the name of the file beside it ends with
 	// lockPoll is how often a process tries to lock what another one has locked.
 	lockPoll = 100 * time.Millisecond
 )
 
-// lock claims an image by a lock of this machine.
+// lock claims a build by a lock of this machine.
 func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) {
 	sum := sha256.Sum256([]byte(image.Name()))
-	c := &locked{path: filepath.Join(r.locks, hex.EncodeToString(sum[:16]))}
+	c := &fileClaim{path: filepath.Join(r.locks, hex.EncodeToString(sum[:16]))}
 	var err error
 	if c.unlock, err = filelock.Try(c.path); err != nil {
 		return nil, err
@@ -113,10 +113,10 @@ func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) 
 }
 
 // Lost implements [runtime.Claim].
-func (c *locked) Lost() <-chan struct{} { return nil }
+func (c *fileClaim) Lost() <-chan struct{} { return nil }
 
 // Release implements [runtime.Claim].
-func (c *locked) Release(context.Context) {
+func (c *fileClaim) Release(context.Context) {
 	_ = os.Remove(c.path + lockedBy)
 	_ = os.Remove(c.path) // while it is locked, so that nobody removes the lock of another process
 	c.unlock()
@@ -228,6 +228,6 @@ func (c *claim) Release(ctx context.Context) {
 
 var (
 	_ runtime.Claim = (*claim)(nil)
-	_ runtime.Claim = (*locked)(nil)
+	_ runtime.Claim = (*fileClaim)(nil)
 	_ runtime.Claim = granted{}
 )

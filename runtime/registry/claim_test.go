@@ -241,7 +241,7 @@ func TestClaimByLock(t *testing.T) {
 	if c, err = r.Claim(t.Context(), ref(r, "x"), "ben@laptop", false); err != nil {
 		t.Fatalf("the claim after the release: %v", err)
 	}
-	c.(*locked).unlock() // as the operating system does when a process is killed
+	c.(*fileClaim).unlock() // as the operating system does when a process is killed
 	if c, err = process().Claim(t.Context(), ref(r, "x"), "eva@laptop", false); err != nil {
 		t.Fatalf("the claim of a dead process: %v", err)
 	}

@@ -83,8 +83,8 @@ func (e *foreignSignatureError) Advice() runtime.Advice {
 // addSignature adds a layer to the signatures at a tag.
 func (r *Registry) addSignature(ctx context.Context, tag name.Tag, layer mutate.Addendum, emit runtime.Emit) error {
 	var base v1.Image
-	raw, err := r.small(ctx, tag.Context(), "manifests/"+tag.TagStr(), maxSignatureManifest)
-	var large *smallError
+	raw, err := r.readSmall(ctx, tag.Context(), "manifests/"+tag.TagStr(), maxSignatureManifest)
+	var large *tooLargeError
 	switch {
 	case errors.As(err, &large):
 		return &foreignSignatureError{tag, large.Error()}

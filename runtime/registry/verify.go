@@ -169,11 +169,11 @@ func mayBeBundle(kind string) bool {
 
 // signatures reads a manifest of signatures. It returns nil if there is none, or it is not one.
 func (v *verification) signatures(ctx context.Context, repo name.Repository, ref string) (*v1.Manifest, error) {
-	raw, err := v.small(ctx, repo, "manifests/"+ref, maxSignatureManifest)
+	raw, err := v.readSmall(ctx, repo, "manifests/"+ref, maxSignatureManifest)
 	if isNotFound(err) {
 		return nil, nil
 	}
-	var large *smallError
+	var large *tooLargeError
 	if errors.As(err, &large) {
 		v.reject(fmt.Errorf("%s: %w", ref, large))
 		return nil, nil
@@ -203,8 +203,8 @@ func (v *verification) part(ctx context.Context, repo name.Repository, layer v1.
 		v.reject(fmt.Errorf("a signature has more than %d KiB", limit>>10))
 		return nil, nil
 	}
-	raw, err := v.small(ctx, repo, "blobs/"+layer.Digest.String(), limit)
-	var large *smallError
+	raw, err := v.readSmall(ctx, repo, "blobs/"+layer.Digest.String(), limit)
+	var large *tooLargeError
 	switch {
 	case isNotFound(err):
 		v.reject(errors.New("the registry has lost a signature"))
@@ -221,13 +221,13 @@ func (v *verification) part(ctx context.Context, repo name.Repository, layer v1.
 	return raw, nil
 }
 
-// A smallError means that an answer is too long.
-type smallError struct{ limit int64 }
+// A tooLargeError means that an answer is larger than what is read.
+type tooLargeError struct{ limit int64 }
 
-func (e *smallError) Error() string { return fmt.Sprintf("it has more than %d KiB", e.limit>>10) }
+func (e *tooLargeError) Error() string { return fmt.Sprintf("it has more than %d KiB", e.limit>>10) }
 
-// small reads what is at a path of a repository, which must not be longer than limit.
-func (r *Registry) small(ctx context.Context, repo name.Repository, path string, limit int64) (body []byte, err error) {
+// readSmall reads what is at a path of a repository, which must not be longer than limit.
+func (r *Registry) readSmall(ctx context.Context, repo name.Repository, path string, limit int64) (body []byte, err error) {
 	at := fmt.Sprintf("%s://%s/v2/%s/%s", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr(), path)
 	err = r.try(ctx, discard, "read "+path+" of "+repo.Name(), func(ctx context.Context, s *session) error {
 		client, err := r.client(ctx, s, repo, repo.Scope(transport.PullScope))
@@ -251,7 +251,7 @@ func (r *Registry) small(ctx context.Context, repo name.Repository, path string,
 		}
 		body, err = io.ReadAll(io.LimitReader(answer.Body, limit+1))
 		if err == nil && int64(len(body)) > limit {
-			return &smallError{limit}
+			return &tooLargeError{limit}
 		}
 		return err
 	})

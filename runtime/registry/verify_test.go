@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -26,11 +22,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/sigstore/sigstore/pkg/signature"
-	sigpayload "github.com/sigstore/sigstore/pkg/signature/payload"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -270,59 +263,6 @@ func writeBundle(t *testing.T, repo, kind string, layer mutate.Addendum, subject
 	push(t, repo+"@"+described(t, img).Digest.String(), img)
 }
 
-// bundleOf returns a bundle with a statement that keys have signed.
-func bundleOf(t *testing.T, statement string, keys ...crypto.Signer) string {
-	t.Helper()
-	type sig struct {
-		Sig []byte `json:"sig"`
-	}
-	var sigs []sig
-	for _, key := range keys {
-		made, err := key.Sign(rand.Reader, sha(string(encoded(inTotoType, []byte(statement)))), crypto.SHA256)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sigs = append(sigs, sig{made})
-	}
-	text, err := json.Marshal(map[string]any{"dsseEnvelope": map[string]any{"payload": []byte(statement), "payloadType": inTotoType, "signatures": sigs}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-func TestCheckBundle(t *testing.T) {
-	t.Parallel()
-	good, other := newKey(t), newKey(t)
-	image := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
-	statement := func(predicate string, hashes ...string) string {
-		var subjects []string
-		for _, hash := range hashes {
-			subjects = append(subjects, `{"digest":{"sha256":"`+hash+`"}}`)
-		}
-		return `{"_type":"https://in-toto.io/Statement/v1","predicateType":"` + predicate + `","subject":[` + strings.Join(subjects, ",") + `]}`
-	}
-	for name, test := range map[string]struct{ bundle, want string }{
-		"signed":            {bundleOf(t, statement(signPredicate, image.Hex), good), ""},
-		"one of two":        {bundleOf(t, statement(signPredicate, strings.Repeat("b", 64), image.Hex), other, good), ""},
-		"another key":       {bundleOf(t, statement(signPredicate, image.Hex), other), "another key"},
-		"another image":     {bundleOf(t, statement(signPredicate, strings.Repeat("b", 64)), good), "has signed sha256:bbb"},
-		"no image":          {bundleOf(t, statement(signPredicate), good), "something else"},
-		"an odd image":      {bundleOf(t, statement(signPredicate, "\\u001b[31m"), good), "something else"},
-		"provenance":        {bundleOf(t, statement("https://slsa.dev/provenance/v1", image.Hex), good), "something else"},
-		"nonsense signed":   {bundleOf(t, "nonsense", good), "something else"},
-		"nobody has signed": {bundleOf(t, statement(signPredicate, image.Hex)), "unknown form"},
-		"nonsense":          {"nonsense", "damaged"},
-		"empty":             {"{}", "unknown form"},
-		"null":              {"null", "unknown form"},
-	} {
-		err := checkBundle(image, []crypto.PublicKey{good.Public()}, []byte(test.bundle))
-		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: checkBundle = %v, want %q", name, err, test.want)
-		}
-	}
-}
-
 // What a registry may answer instead of signatures (I16): a failure is not the same as an
 // image without signatures.
 func TestVerifyHostileRegistry(t *testing.T) {
@@ -422,208 +362,4 @@ func TestVerifyMirrored(t *testing.T) {
 	mirror(t, r, src)
 	u.Close()
 	mustVerify(t, r, ref, src, one) // the signature was copied
-}
-
-// Signing keeps the digest of the image and the signatures of others, and is not repeated (I15).
-func TestSign(t *testing.T) {
-	eachRegistry(t, func(t *testing.T, r *Registry, _ func()) {
-		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, edKey, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tag, digest := built(t, r, "signed", index(t))
-		ref := runtime.ByDigest(tag, digest)
-		keys := []crypto.Signer{newKey(t), rsaKey, edKey}
-		repo := mustRef(t, ref).Context()
-		sigTag := repo.Tag(strings.Replace(string(digest), ":", "-", 1) + ".sig")
-		for i, key := range keys {
-			mustVerify(t, r, ref, "", []crypto.Signer{key}, "signature")
-			for range 2 {
-				if err := r.Sign(t.Context(), ref, key, discard); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for _, signer := range keys[:i+1] {
-				mustVerify(t, r, ref, "", []crypto.Signer{signer})
-			}
-			img, err := remote.Image(sigTag)
-			if err != nil {
-				t.Fatal(err)
-			}
-			layers, err := img.Layers()
-			if err != nil || len(layers) != i+1 {
-				t.Fatalf("%d layers, %v, want %d", len(layers), err, i+1)
-			}
-			independently(t, img, layers[i], i, key.Public(), digest, repo.Name())
-		}
-		if is, err := r.Resolve(t.Context(), tag); err != nil || is != digest {
-			t.Errorf("Resolve = %s, %v, want %s", is, err, digest)
-		}
-		// It is removed with the image (I6).
-		if !is(t, sigTag.Name()) {
-			t.Fatal("the signature has no tag")
-		}
-		if removed := pruned(t, r, Needs{}); len(removed) != 1 || removed[0] != digest {
-			t.Fatalf("removed %v, want %s", removed, digest)
-		}
-		if is(t, sigTag.Name()) {
-			t.Error("the signature is still there")
-		}
-	})
-}
-
-// independently verifies a signature with Sigstore's own library.
-func independently(t *testing.T, img v1.Image, layer v1.Layer, i int, key crypto.PublicKey, digest plan.Digest, repo string) {
-	t.Helper()
-	verifier, err := signature.LoadVerifier(key, crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := img.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sig, err := base64.StdEncoding.DecodeString(m.Layers[i].Annotations["dev.cosignproject.cosign/signature"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := layer.Compressed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	message, err := io.ReadAll(content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := verifier.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message)); err != nil {
-		t.Errorf("the library does not verify the signature of a %T: %v", key, err)
-	}
-	var of sigpayload.Cosign
-	if err := json.Unmarshal(message, &of); err != nil {
-		t.Fatalf("the library does not read %s: %v", message, err)
-	}
-	if of.Image.DigestStr() != string(digest) || of.ClaimedIdentity != repo {
-		t.Errorf("signed %s of %s, want %s of %s", of.Image.DigestStr(), of.ClaimedIdentity, digest, repo)
-	}
-}
-
-// Processes that sign concurrently do not lose signatures: those of one key are equal, and
-// that of another one is written again.
-func TestSignConcurrently(t *testing.T) {
-	t.Parallel()
-	u := newUpstream(t)
-	digest := push(t, u.addr+"/web:1", image(t))
-	ref := byDigest(u.addr, "web", digest)
-	key := newKey(t)
-	errs := make(chan error)
-	for range 4 {
-		r := newRegistry(t, u.addr)
-		go func() { errs <- r.Sign(t.Context(), ref, key, discard) }()
-	}
-	for range 4 {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
-	}
-	img, err := remote.Image(mustRef(t, u.addr+"/web:"+strings.Replace(string(digest), ":", "-", 1)+".sig"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if layers, err := img.Layers(); err != nil || len(layers) != 1 {
-		t.Errorf("%d layers, %v, want 1", len(layers), err)
-	}
-	mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{key})
-}
-
-// A registry that does not take a signature, and what is at its tag already.
-func TestSignRefused(t *testing.T) {
-	t.Parallel()
-	u, key := newUpstream(t), newKey(t)
-	r := newRegistry(t, u.addr)
-	digest := push(t, u.addr+"/web:1", image(t))
-	ref := byDigest(u.addr, "web", digest)
-	at := u.addr + "/web:" + strings.Replace(string(digest), ":", "-", 1) + ".sig"
-	u.when(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, ".sig") {
-			return false
-		}
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, `{"errors":[{"code":"DENIED","message":"tags are immutable"}]}`)
-		return true
-	})
-	err := r.Sign(t.Context(), ref, key, discard)
-	if err == nil || !strings.Contains(err.Error(), "write the signature of "+ref) || !strings.Contains(err.Error(), "tags are immutable") {
-		t.Errorf("Sign = %v", err)
-	}
-	u.when(nil)
-	push(t, at, index(t))
-	err = r.Sign(t.Context(), ref, key, discard)
-	if advice, ok := runtime.AdviceOf(err); !ok || !strings.Contains(advice.Do, "remove the tag "+at) {
-		t.Errorf("Sign = %v with advice %v", err, advice)
-	}
-}
-
-func TestParseSigningKey(t *testing.T) {
-	t.Parallel()
-	encrypted, err := os.ReadFile(filepath.Join("testdata", "cosign", "cosign.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pub, err := os.ReadFile(filepath.Join("testdata", "cosign", "cosign.pub"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ParseSigningKey(string(encrypted), "hunter2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err := plan.FormatPublicKey(key.Public()); err != nil || text != string(pub) {
-		t.Errorf("the public key is %s, %v, want %s", text, err, pub)
-	}
-	block := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	pkcs8 := func(key any) []byte {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der
-	}
-	ec := newKey(t).(*ecdsa.PrivateKey)
-	sec1, err := x509.MarshalECPrivateKey(ec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range map[string]struct{ text, password, want string }{
-		"pkcs8":          {block("PRIVATE KEY", pkcs8(ec)), "", ""},
-		"sec1":           {block("EC PARAMETERS", []byte("x")) + block("EC PRIVATE KEY", sec1), "", ""},
-		"no password":    {string(encrypted), "", "password is wrong"},
-		"wrong password": {string(encrypted), "hunter3", "password is wrong"},
-		"public":         {string(pub), "", "public key"},
-		"empty":          {"", "", "not a private key"},
-		"nonsense":       {"hunter2", "", "not a private key"},
-		"damaged":        {block("PRIVATE KEY", []byte("hunter2")), "", "not a private key"},
-		"not encrypted":  {block("ENCRYPTED SIGSTORE PRIVATE KEY", []byte("{}")), "", "password is wrong"},
-		"openssl":        {block("ENCRYPTED PRIVATE KEY", []byte("hunter2")), "", "cosign import-key-pair"},
-		"curve":          {block("PRIVATE KEY", pkcs8(p384)), "", "P-384"},
-	} {
-		key, err := ParseSigningKey(test.text, test.password)
-		switch {
-		case test.want == "" && (err != nil || !ec.Equal(key)):
-			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
-			t.Errorf("%s: error %v, want %q", name, err, test.want)
-		case err != nil && strings.Contains(err.Error(), "hunter"):
-			t.Errorf("%s: error %q shows the key", name, err)
-		}
-	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // An Attachment is a document that is attached to an image, such as an SBOM, or a statement of in-toto
-// in its envelope. It may be anything.
+// in its envelope. Its content was not checked.
 type Attachment struct {
 	// Platform is the one of the image that it is about, such as "linux/arm64"; empty: all.
 	Platform string
@@ -32,7 +32,7 @@ type Attachments struct {
 // Limits for one image: anybody who may push to its repository can attach something.
 const (
 	maxAttachments = 200 // manifests
-	maxTogether    = 4   // how many documents of the maximum size are read
+	maxTogether    = 4   // the size of all documents, as a multiple of the maximum for one
 )
 
 // The types of layers that have a document in them, besides those that name a format of SBOMs.
@@ -48,8 +48,8 @@ var predicateTypes = []string{"in-toto.io/predicate-type", "predicateType"}
 // Attachments reads what is attached to an image of any registry, which is named by digest: what is in
 // the index beside an image that pipe has built, and in an index as BuildKit writes it; what the registry
 // lists as referring to the image and to those of its platforms; and what has the tags of cosign. Of
-// statements with an annotation, only those are read whose type of predicate is wanted. A document that
-// has more than max bytes is an error, and so is the one with which all have more than four times that.
+// statements with an annotation, only those are read whose type of predicate is wanted. Documents of
+// more than max bytes are not read, nor is more than four times max in all; Errs then says so.
 func (r *Registry) Attachments(ctx context.Context, byDigest string, max int64, wanted func(predicateType string) bool) (*Attachments, error) {
 	image, err := r.parse(byDigest)
 	if err != nil {
@@ -155,14 +155,14 @@ func (a *attaching) manifests(ctx context.Context, attached []about) error {
 	return nil
 }
 
-// An about is a manifest that is about an image for a platform; empty: all.
+// An about is a manifest that is about the image for a platform; an empty platform is all.
 type about struct {
 	digest   v1.Hash
 	platform string
 }
 
-// index reads what is at ref, and makes it and the images in it subjects if it is the image itself, or
-// has it in it. It returns the manifests with attestations that it lists.
+// index reads the manifest at ref, and returns the manifests with attestations that it lists. If it
+// is the manifest of the image, the image and those of its platforms become subjects.
 func (a *attaching) index(ctx context.Context, ref name.Reference, image v1.Hash) (attached []about, err error) {
 	root, err := a.registry.manifest(ctx, ref, discard)
 	if err != nil {

@@ -23,11 +23,12 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A layer of 20 GiB is copied in little memory. It is interrupted early, and the registry says
-// that it has all but the last part, which is sent from there: the test need not send 20 GiB.
+// A layer of 20 GiB is copied in little memory. The upload is interrupted early, and the registry
+// answers that it has all but the last part, so that only this part is sent: the test does not
+// send 20 GiB.
 func TestLargeLayer(t *testing.T) {
 	const size, part = 20 << 30, 64 << 20
-	// Of zeros. Nobody computes it here, as the copy does not begin and end in one piece.
+	// Not the digest of the content: the copy cannot compute that, because it was interrupted.
 	layer := "sha256:" + strings.Repeat("a", 64)
 	config := []byte("{}")
 	parts := map[string][]byte{}

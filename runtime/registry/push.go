@@ -43,8 +43,8 @@ func (r *Registry) Push(ctx context.Context, ref string, image remote.Taggable, 
 	return plan.DigestOf(raw), nil
 }
 
-// SetAside gives an image, which is named by digest, a tag that is made of its digest, as those that
-// are mirrored have: its former tag has moved, and releases may name it.
+// SetAside gives an image, which is named by digest, a tag that is made of its digest, as mirrored
+// images have, so that it is kept after its former tag has moved: releases may name it.
 func (r *Registry) SetAside(ctx context.Context, ref string) error {
 	image, err := r.parse(ref)
 	if err != nil {

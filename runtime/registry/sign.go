@@ -21,12 +21,12 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// signTries is how often a signature is written that another process has overwritten.
+// signTries is how often a signature is written again after another process has overwritten it.
 const signTries = 5
 
-// Sign signs the image at ref, which names it by digest, unless it has a signature of the key. It
-// writes the older format of cosign, which all versions of cosign verify, and keeps the signatures
-// that are there. Signatures of one key are equal, so that several processes may sign one image.
+// Sign signs the image at ref, which names it by digest, unless it has a signature of the key (I15).
+// It writes the older format of cosign, which all versions of cosign verify, and keeps existing
+// signatures. Signatures of one key are equal, so that several processes may sign one image.
 func (r *Registry) Sign(ctx context.Context, ref string, key crypto.Signer, emit runtime.Emit) error {
 	image, digest, err := r.parseDigest(ref)
 	if err != nil {

@@ -18,17 +18,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Formats of signatures. In that of cosign before version 3, a manifest at the tag
-// sha256-HEX.sig has a layer for each signature, which is what is signed, and the signature is
-// an annotation. In the later one each signature is a bundle of Sigstore, in a manifest that
-// refers to the image.
+// The formats of signatures. In that of cosign before version 3, a manifest at the tag
+// sha256-HEX.sig has a layer for each signature: the layer is what is signed, and the signature
+// is an annotation of it. In the later one, each signature is a bundle of Sigstore, in a manifest
+// that refers to the image.
 const (
 	signatureSuffix     = ".sig"
 	simpleSigning       = types.MediaType("application/vnd.dev.cosign.simplesigning.v1+json")
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
 	signatureType       = "cosign container image signature"
 
-	emptyType      = "application/vnd.oci.empty.v1+json"
+	emptyType      = "application/vnd.oci.empty.v1+json" // of the config of such a manifest
 	signPredicate  = "https://sigstore.dev/cosign/sign/v1"
 	statementStart = "https://in-toto.io/Statement/"
 )

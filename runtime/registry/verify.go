@@ -21,8 +21,8 @@ import (
 )
 
 // Verify returns nil if the image at ref, which names it by digest, has a signature of one of
-// the keys. Signatures are read beside the image and, if src is not empty, beside that image,
-// of which it is a copy. If there is none, the error is a [runtime.UnsignedError].
+// the keys (I16). It reads the signatures beside the image and, if src is not empty, beside the
+// image of that name, which was copied. If none counts, the error is a *[runtime.UnsignedError].
 func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.PublicKey) error {
 	image, digest, err := r.parseDigest(ref)
 	if err != nil {
@@ -161,8 +161,8 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 	return false, nil
 }
 
-// mayBeBundle reports whether what is listed with a type may be a bundle: some registries list the
-// type of its config, which is empty.
+// mayBeBundle reports whether a manifest that is listed with a type may be a bundle. Some registries
+// list the type of the config instead, which is that of an empty one.
 func mayBeBundle(kind string) bool {
 	return strings.HasPrefix(kind, bundleType) || kind == emptyType || kind == ""
 }

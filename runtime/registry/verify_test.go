@@ -103,8 +103,8 @@ func madeLayer(t *testing.T, repo, digest string, key crypto.Signer) mutate.Adde
 	return signedLayer(message, sig)
 }
 
-// What is signed and what is not, in the older format, in a registry that lists referrers and in
-// one that does not (I16).
+// Which signatures count in the older format, in a registry that lists referrers and in one that
+// does not (I16).
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	for kind, options := range map[string][]ggcr.Option{"tags only": nil, "referrers": {ggcr.WithReferrersSupport(true)}} {
@@ -172,7 +172,7 @@ func TestVerify(t *testing.T) {
 				writeSigned(t, repo, digest, signedLayer([]byte(text), sig))
 				mustVerify(t, r, ref, "", one, "the key has signed something else")
 			}
-			// An index, an image of one platform of which is signed, is not signed.
+			// A signature of the image for one platform is not one of the index.
 			whole := index(t)
 			digest = push(t, u.addr+"/web:1", whole)
 			list, err := whole.IndexManifest()

@@ -42,10 +42,10 @@ class Port:
     """the port at which other services reach it"""
 
 class Secret:
-    """A reference to a secret. It goes into `env=`, `secrets=`, `files=` and the `values=` of a chart, and into `signing_key`, and cannot be converted to a string: its value is not known here."""
+    """A reference to a secret, for `env=`, `secrets=`, `files=`, the `values=` of a chart and `signing_key()`. It cannot be converted to a string: its value is not known here."""
 
 class Signing_key:
-    """The key that signs the images which are built."""
+    """The key that signs the images that are built."""
 
 class Signed:
     """A rule about which images must be signed, and by whom."""
@@ -185,8 +185,8 @@ def pipeline(name: str, *, namespace: str | None = None, registry: str | None = 
         deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages
         allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
-        sign: the key that signs the images which are built, as signing_key() names it
-        verify: which images must be signed before they are deployed, and by whom, as a list of signed()
+        sign: the key that signs the images that are built: signing_key()
+        verify: which images must be signed before they are deployed, and by whom: a list of signed()
     """
 
 def require_version(constraint: str) -> None:
@@ -770,7 +770,7 @@ def secret(name: str, *, key: str | None = None) -> Secret:
     """
 
 def signing_key(key: Secret, *, password: Secret | None = None) -> Signing_key:
-    """Names the key that signs the images which are built, for `sign=` of pipeline().
+    """Names the key that signs the images that are built, for `sign=` of pipeline().
 
     Args:
         key: a private key in PEM, as cosign generate-key-pair or openssl genpkey write it: ECDSA P-256, Ed25519 or RSA
@@ -781,9 +781,9 @@ def signed(images: str | list[str], *, key: str | list[str], exclude: str | list
     """Requires a signature of images before they are deployed, for `verify=` of pipeline().
 
     Args:
-        images: names of images without tags, such as "ghcr.io/acme/*", or several: * stands for any characters, also slashes
-        key: a public key in PEM, such as read_file("cosign.pub"), or several: one of them must have signed
-        exclude: names of images that the rule is not about, as in images=
+        images: names of images without tags, such as "ghcr.io/acme/*", in which * stands for any characters, also slashes
+        key: a public key in PEM, such as read_file("cosign.pub"); of several, one must have signed
+        exclude: names of images that the rule does not cover, in the same form as images=
     """
 
 def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:

@@ -21,8 +21,8 @@ type pipelineArgs struct {
 	DeployParallelism int         `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool        `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
 	AllowContexts     []string    `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
-	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"the key that signs the images which are built, as signing_key() names it"`
-	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom, as a list of signed()"`
+	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"the key that signs the images that are built: signing_key()"`
+	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom: a list of signed()"`
 }
 
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",

@@ -56,7 +56,7 @@ type signingKeyArgs struct {
 	Password *Secret `arg:"password,kw" default:"None" help:"of an encrypted key"`
 }
 
-var signingKeyFunc = declare("signing_key", "signing_key", "Names the key that signs the images which are built, for `sign=` of pipeline().",
+var signingKeyFunc = declare("signing_key", "signing_key", "Names the key that signs the images that are built, for `sign=` of pipeline().",
 	func(c *Call, a *signingKeyArgs) (starlark.Value, error) {
 		key := &SigningKey{plan: plan.Signing{Pos: c.Pos()}}
 		use := func(param string, s *Secret) plan.SecretRef {
@@ -91,9 +91,9 @@ func (s *Signed) Type() string { return "signed" }
 func (s *Signed) Instead(string) string { return "write verify = [signed(…)] of pipeline()" }
 
 type signedArgs struct {
-	Images  stringsArg `arg:"images" help:"names of images without tags, such as \"ghcr.io/acme/*\", or several: * stands for any characters, also slashes"`
-	Key     stringsArg `arg:"key,kw" help:"a public key in PEM, such as read_file(\"cosign.pub\"), or several: one of them must have signed"`
-	Exclude stringsArg `arg:"exclude,kw" default:"[]" help:"names of images that the rule is not about, as in images="`
+	Images  stringsArg `arg:"images" help:"names of images without tags, such as \"ghcr.io/acme/*\", in which * stands for any characters, also slashes"`
+	Key     stringsArg `arg:"key,kw" help:"a public key in PEM, such as read_file(\"cosign.pub\"); of several, one must have signed"`
+	Exclude stringsArg `arg:"exclude,kw" default:"[]" help:"names of images that the rule does not cover, in the same form as images="`
 }
 
 // Limits for one rule, and for all.

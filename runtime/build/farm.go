@@ -25,6 +25,8 @@ type Farm struct {
 type Member struct {
 	// Name is unique in the farm. It is kept when the builder is replaced, since its cache is.
 	Name string
+	// Instance changes when the builder is replaced: connections to the former one are dead.
+	Instance string
 	// Dial connects to the builder. It is called again when a connection has ended.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// Limits are those of each command of a build there. Zero: those of Options.
@@ -110,10 +112,15 @@ func (p *pool) members(ctx context.Context, farm Farm) ([]Member, error) {
 	return all, err
 }
 
-// is records how n is reached now.
+// is records how n is reached now. A client of the builder that was replaced would try to
+// connect again only after some time.
 func (n *node) is(m Member) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if m.Instance != n.member.Instance && n.client != nil {
+		_ = n.client.Close() // it cannot be used
+		n.client = nil
+	}
 	n.member = m
 }
 

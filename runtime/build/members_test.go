@@ -28,7 +28,7 @@ func (c *cluster) members(_ context.Context, farm build.Farm) (all []build.Membe
 	defer c.mu.Unlock()
 	c.asked = append(c.asked, farm)
 	for name, w := range c.ready {
-		all = append(all, build.Member{Name: name, Limits: build.Limits{CPU: 0.5, Memory: 256 << 20}, Dial: func(ctx context.Context) (net.Conn, error) {
+		all = append(all, build.Member{Name: name, Instance: fmt.Sprint(w.pid), Limits: build.Limits{CPU: 0.5, Memory: 256 << 20}, Dial: func(ctx context.Context) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(w.addr, "unix://"))
 		}})
 	}
@@ -100,6 +100,17 @@ func TestFarm(t *testing.T) {
 	names := map[bool]string{true: "kube://builders/buildkit-0", false: "kube://builders/buildkit-1"}
 	if len(retried) != 1 || retried[0].From != names[failed == workers[0]] || retried[0].To != names[failed != workers[0]] {
 		t.Errorf("the build is retried with %+v, want once, from %s", retried, names[failed == workers[0]])
+	}
+
+	// The one that was lost is replaced, and has the cache of its name.
+	failed.start(t)
+	for name, w := range both {
+		if w == failed {
+			c.set(map[string]*worker{name: w}, nil)
+		}
+	}
+	if on, _ := where("web", 9); on != failed {
+		t.Error("the only builder of the farm, which was replaced, is not used")
 	}
 }
 

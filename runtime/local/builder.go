@@ -85,7 +85,7 @@ func (o Options) farm(ctx context.Context, farm build.Farm, registry string) ([]
 	ready, err := builders.Ready(ctx)
 	var members []build.Member
 	for _, c := range ready {
-		members = append(members, build.Member{Name: c.Name, Dial: c.Dial, Limits: build.Limits{CPU: c.CPU, Memory: c.Memory}})
+		members = append(members, build.Member{Name: c.Name, Instance: c.Instance, Dial: c.Dial, Limits: build.Limits{CPU: c.CPU, Memory: c.Memory}})
 	}
 	return members, err
 }

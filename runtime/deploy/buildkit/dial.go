@@ -18,10 +18,11 @@ import (
 
 // A Connector connects to a builder that is ready.
 type Connector struct {
-	Name   string
-	CPU    float64 // cores of a build there
-	Memory int64   // bytes of a build there
-	Dial   func(context.Context) (net.Conn, error)
+	Name     string
+	Instance string  // changes when the builder is replaced
+	CPU      float64 // cores of a build there
+	Memory   int64   // bytes of a build there
+	Dial     func(context.Context) (net.Conn, error)
 }
 
 // patience is how long builders that exist may take to become ready, for example while they
@@ -59,7 +60,7 @@ func (f *Farm) Ready(ctx context.Context) ([]Connector, error) {
 			}
 			cpu, _ := resource.ParseQuantity(p.Annotations[annotationCPU]) // zero: as for other builders
 			memory, _ := resource.ParseQuantity(p.Annotations[annotationMemory])
-			ready = append(ready, Connector{p.Name, cpu.AsApproximateFloat64(), memory.Value(), func(ctx context.Context) (net.Conn, error) {
+			ready = append(ready, Connector{p.Name, string(p.UID), cpu.AsApproximateFloat64(), memory.Value(), func(ctx context.Context) (net.Conn, error) {
 				return f.dial(ctx, p.Name, config)
 			}})
 		}
@@ -87,6 +88,11 @@ func (f *Farm) dial(ctx context.Context, pod string, config *tls.Config) (net.Co
 	if err != nil {
 		return nil, explain(err)
 	}
+	return f.secure(ctx, conn, pod, config)
+}
+
+// secure makes a connection to a builder a secure one.
+func (f *Farm) secure(ctx context.Context, conn net.Conn, pod string, config *tls.Config) (net.Conn, error) {
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // it cannot be used

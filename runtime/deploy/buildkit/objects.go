@@ -62,8 +62,8 @@ func (o Options) Check() error {
 	if storage := resource.MustParse(o.Storage); storage.Value() < 1e9 {
 		return fmt.Errorf("the size of the cache is %s: it must be at least 1G", o.Storage)
 	}
-	if strings.ContainsAny(o.Image, " \t\n\"'") {
-		return errors.New("that is not a reference to an image")
+	if o.Image != "" && (strings.ContainsAny(o.Image, " \t\n\"'") || strings.Contains(o.Image, "://")) {
+		return errors.New("the image must be a reference such as registry.example.com/mirror/buildkit:v0.33.1")
 	}
 	return nil
 }

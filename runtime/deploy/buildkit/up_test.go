@@ -304,12 +304,12 @@ func TestImages(t *testing.T) {
 // TestCheck tests options that are refused.
 func TestCheck(t *testing.T) {
 	for want, change := range map[string]func(*Options){
-		"the number of builders is 0: it must be at least 1":                  func(o *Options) { o.Replicas = 0 },
-		`the size of the cache is "much": it must be a quantity such as 50Gi`: func(o *Options) { o.Storage = "much" },
-		"the size of the cache is 5M: it must be at least 1G":                 func(o *Options) { o.Storage = "5M" },
-		`the CPUs of a build is "-1": it must be a quantity such as 4`:        func(o *Options) { o.CPU = "-1" },
-		`the memory of a build is "4 GiB": it must be a quantity such as 4Gi`: func(o *Options) { o.Memory = "4 GiB" },
-		"that is not a reference to an image":                                 func(o *Options) { o.Image = "a b" },
+		"the number of builders is 0: it must be at least 1":                                 func(o *Options) { o.Replicas = 0 },
+		`the size of the cache is "much": it must be a quantity such as 50Gi`:                func(o *Options) { o.Storage = "much" },
+		"the size of the cache is 5M: it must be at least 1G":                                func(o *Options) { o.Storage = "5M" },
+		`the CPUs of a build is "-1": it must be a quantity such as 4`:                       func(o *Options) { o.CPU = "-1" },
+		`the memory of a build is "4 GiB": it must be a quantity such as 4Gi`:                func(o *Options) { o.Memory = "4 GiB" },
+		"the image must be a reference such as registry.example.com/mirror/buildkit:v0.33.1": func(o *Options) { o.Image = "https://me:secret@x" },
 	} {
 		o := Defaults()
 		change(&o)

@@ -277,19 +277,20 @@ func TestCheckAddress(t *testing.T) {
 		}
 	}
 	for addr, want := range map[string]string{
-		"":                            "that is not an address",
-		"host:1234":                   "that is not an address",
-		"tcp://":                      "that is not an address",
-		"ssh://":                      "that is not an address",
-		"ssh:///run/b.sock":           "that is not an address: no host specified",
-		"ssh://host#x":                "that is not an address: extra fragment after the host: \"x\"",
-		"ssh://me:secret@host":        "the address has a user or a password in it: builders know who may build by certificates or SSH keys",
-		"docker://a/b":                "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
-		"docker://--host=x":           "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
-		"unix:///var/run/docker.sock": "that is the socket of Docker: use docker:// for the engine of the docker program, or docker://CONTEXT",
-		"kube://":                     "that is not an address",
-		"kube://a/b":                  "the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run",
-		"kube://a?namespace=b":        "\"namespace\" is not known: the only parameter is context=CONTEXT",
+		"":                             "that is not an address",
+		"host:1234":                    "that is not an address",
+		"tcp://":                       "that is not an address",
+		"ssh://":                       "that is not an address",
+		"ssh:///run/b.sock":            "that is not an address: no host specified",
+		"ssh://host#x":                 "that is not an address: extra fragment after the host: \"x\"",
+		"ssh://me:secret@host":         "the address has a user or a password in it: builders know who may build by certificates or SSH keys",
+		"docker://a/b":                 "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
+		"docker://--host=x":            "the address of a Docker engine is docker://CONTEXT, with the name of a context as 'docker context ls' shows it, or docker:// for the current one",
+		"unix:///var/run/docker.sock":  "that is the socket of Docker: use docker:// for the engine of the docker program, or docker://CONTEXT",
+		"kube://":                      "that is not an address",
+		"kube://a/b":                   "the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run",
+		"kube://a?context=b&context=c": "context= needs one value: the name of a context of the kubeconfig",
+		"kube://a?namespace=b":         "\"namespace\" is not known: the only parameter is context=CONTEXT",
 		"http://x": "http:// is not known: an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, ssh://user@host, docker-container://name, " +
 			"kube-pod://name, kube://namespace, docker://context",
 	} {

@@ -48,8 +48,11 @@ func parseFarm(addr string) (Farm, error) {
 		return Farm{}, errors.New("the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run")
 	}
 	for name, all := range values {
-		if name != "context" || len(all) != 1 || all[0] == "" {
+		switch {
+		case name != "context":
 			return Farm{}, fmt.Errorf("%q is not known: the only parameter is context=CONTEXT", name)
+		case len(all) != 1 || all[0] == "":
+			return Farm{}, errors.New("context= needs one value: the name of a context of the kubeconfig")
 		}
 	}
 	return Farm{namespace, values.Get("context")}, nil

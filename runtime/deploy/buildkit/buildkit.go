@@ -54,6 +54,8 @@ type Farm struct {
 
 // Open returns the builders in a namespace of the cluster of config. It makes no requests.
 func Open(config *rest.Config, namespace string) (*Farm, error) {
+	config = rest.CopyConfig(config)
+	config.WarningHandler = rest.NoWarnings{} // of kinds that are only listed
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -95,11 +97,11 @@ func (f *Farm) set(ctx context.Context) (*appsv1.StatefulSet, error) {
 	return set, nil
 }
 
-// recorded returns the options of existing builders.
-func recorded(set *appsv1.StatefulSet) (Options, error) {
+// recorded returns the options that an object was made with: the StatefulSet, or a claim.
+func recorded(m metav1.Object) (Options, error) {
 	var o Options
-	if err := json.Unmarshal([]byte(set.Annotations[annotationOptions]), &o); err != nil {
-		return o, fmt.Errorf("the annotation %s of statefulset %s in namespace %s is damaged: %w", annotationOptions, Name, set.Namespace, err)
+	if err := json.Unmarshal([]byte(m.GetAnnotations()[annotationOptions]), &o); err != nil {
+		return o, fmt.Errorf("the annotation %s of %s in namespace %s is damaged: %w", annotationOptions, m.GetName(), m.GetNamespace(), err)
 	}
 	return o, nil
 }

@@ -36,7 +36,14 @@ func (f *Farm) Going(ctx context.Context) (*Going, error) {
 		return nil, err
 	}
 	if set == nil && len(claims) == 0 {
-		return nil, missing
+		// An Up that was interrupted may have left the namespace, or the Secrets in another one.
+		secret, err := f.secret(ctx, secretAuthority)
+		if err != nil {
+			return nil, err
+		}
+		if n, err := f.client.CoreV1().Namespaces().Get(ctx, f.namespace, metav1.GetOptions{}); secret.ResourceVersion == "" && (err != nil || n.Labels[labelKind] != kindNamespace) {
+			return nil, missing
+		}
 	}
 	for _, c := range claims {
 		g.Caches = append(g.Caches, c.Name)

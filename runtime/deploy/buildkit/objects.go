@@ -15,11 +15,11 @@ import (
 
 // Options describe builders. The JSON is kept in an annotation of their StatefulSet.
 type Options struct {
-	Replicas     int    `json:"replicas"`
+	Replicas     int    `json:"replicas,omitempty"`
 	Storage      string `json:"storage"`                 // of the cache of each builder, such as 50Gi
 	StorageClass string `json:"storage_class,omitempty"` // empty: the default one of the cluster
-	CPU          string `json:"cpu"`                     // of each build, such as 4 or 500m
-	Memory       string `json:"memory"`                  // of each build, such as 4Gi
+	CPU          string `json:"cpu,omitempty"`           // of each build, such as 4 or 500m
+	Memory       string `json:"memory,omitempty"`        // of each build, such as 4Gi
 	Rootless     bool   `json:"rootless,omitempty"`      // run as an ordinary user, which cannot limit builds
 	Image        string `json:"image,omitempty"`         // of BuildKit; empty: the one that is tested with this version of pipe
 }
@@ -46,6 +46,11 @@ func (o Options) image() string {
 	return image
 }
 
+// fixed returns those that cannot be changed while there are volumes.
+func (o Options) fixed() Options {
+	return Options{Storage: o.Storage, StorageClass: o.StorageClass, Rootless: o.Rootless}
+}
+
 // Check returns an error if an option is invalid.
 func (o Options) Check() error {
 	if o.Replicas < 1 {
@@ -58,6 +63,9 @@ func (o Options) Check() error {
 		if err != nil || amount.Sign() <= 0 {
 			return fmt.Errorf("%s is %q: it must be a quantity such as %s", q.what, q.value, q.example)
 		}
+	}
+	if cpu := resource.MustParse(o.CPU); cpu.Cmp(resource.MustParse("1000")) > 0 {
+		return fmt.Errorf("the CPUs of a build are %s: there may be at most 1000", o.CPU)
 	}
 	if storage := resource.MustParse(o.Storage); storage.Value() < 1e9 {
 		return fmt.Errorf("the size of the cache is %s: it must be at least 1G", o.Storage)
@@ -88,10 +96,14 @@ func (o Options) objects(namespace, certificate string) ([]*unstructured.Unstruc
 	if err != nil {
 		return nil, err
 	}
+	fixed, err := json.Marshal(o.fixed())
+	if err != nil {
+		return nil, err
+	}
 	storage := resource.MustParse(o.Storage)
 	mb := storage.Value() / 1e6
 	values := map[string]any{
-		"Namespace": namespace, "Options": o, "OptionsJSON": string(options), "Image": o.image(), "Labels": labels(), "Selector": selector(),
+		"Namespace": namespace, "Options": o, "OptionsJSON": string(options), "FixedJSON": string(fixed), "Image": o.image(), "Labels": labels(), "Selector": selector(),
 		"Port": port, "Grace": grace, "CPU": o.CPU, "Memory": o.Memory, "Certificate": certificate, "ServerSecret": secretServer,
 		"LabelUses": labelUses, "AnnotationOptions": annotationOptions, "AnnotationCPU": annotationCPU, "AnnotationMemory": annotationMemory,
 		"AnnotationCertificate": annotationCertificate,

@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 
@@ -52,6 +55,17 @@ func (f *Farm) as(t *testing.T, user string, rules []rbacv1.PolicyRule) *Farm {
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
 	theirs, err := Open(config, f.namespace)
 	if err != nil {
+		t.Fatal(err)
+	}
+	// The API server learns of the binding some time later.
+	known := func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: f.namespace}}
+		review, err := theirs.client.AuthorizationV1().SelfSubjectRulesReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && slices.ContainsFunc(review.Status.ResourceRules, func(r authorizationv1.ResourceRule) bool {
+			return slices.Equal(r.Resources, rules[0].Resources) && slices.Equal(r.Verbs, rules[0].Verbs)
+		}), err
+	}
+	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, known); err != nil {
 		t.Fatal(err)
 	}
 	return theirs

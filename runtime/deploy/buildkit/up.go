@@ -46,27 +46,39 @@ func (f *Farm) Up(ctx context.Context, change func(*Options), report func(string
 	if err := f.createNamespace(ctx); err != nil {
 		return err
 	}
+	// What the server refuses is found before anything is written.
+	if err := f.apply(ctx, options, "", metav1.DryRunAll); err != nil {
+		return err
+	}
 	digest, err := f.certify(ctx, time.Now())
 	if err != nil {
 		return err
 	}
-	all, err := options.objects(f.namespace, digest)
+	if err := f.apply(ctx, options, digest); err != nil {
+		return err
+	}
+	return f.await(ctx, report)
+}
+
+// apply applies the objects on the server.
+func (f *Farm) apply(ctx context.Context, o Options, certificate string, dryRun ...string) error {
+	all, err := o.objects(f.namespace, certificate)
 	if err != nil {
 		return err
 	}
+	force := true // the labels say that they are ours
 	for _, u := range all {
 		data, err := json.Marshal(u)
 		if err != nil {
 			return err
 		}
-		force := true // the labels say that they are ours
 		_, err = f.of(u).Patch(ctx, u.GetName(), types.ApplyPatchType, data,
-			metav1.PatchOptions{FieldManager: fieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
+			metav1.PatchOptions{FieldManager: fieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict, DryRun: dryRun})
 		if err != nil {
 			return fmt.Errorf("apply %s %s: %w", strings.ToLower(u.GetKind()), u.GetName(), explain(err))
 		}
 	}
-	return f.await(ctx, report)
+	return nil
 }
 
 // of returns the client for an object.
@@ -80,25 +92,41 @@ func (f *Farm) options(ctx context.Context, change func(*Options)) (Options, err
 	was := Defaults()
 	set, err := f.set(ctx)
 	var missing *MissingError
-	exists := !errors.As(err, &missing)
-	if exists {
-		if err == nil {
-			was, err = recorded(set)
-		}
-		if err != nil {
-			return was, err
-		}
+	exists := true
+	switch {
+	case err == nil:
+		was, err = recorded(set)
+	case errors.As(err, &missing):
+		exists, err = f.keptOptions(ctx, &was)
+	}
+	if err != nil {
+		return was, err
 	}
 	now := was
 	change(&now)
 	if err := now.Check(); err != nil {
 		return now, err
 	}
-	if exists && (now.Storage != was.Storage || now.StorageClass != was.StorageClass || now.Rootless != was.Rootless) {
-		return now, runtime.Advise(fmt.Errorf("the builders in namespace %s exist, and the size and class of their volumes, and --rootless, cannot be changed", f.namespace),
+	if exists && now.fixed() != was.fixed() {
+		return now, runtime.Advise(fmt.Errorf("builders in namespace %s exist, or their caches do, and the size and class of their volumes, and --rootless, cannot be changed", f.namespace),
 			runtime.Advice{Do: fmt.Sprintf("remove them with their caches first: pipe builders down --delete-cache --namespace %s", f.namespace)})
 	}
 	return now, nil
+}
+
+// keptOptions sets the options that the caches of former builders were created with, and
+// reports whether there are any.
+func (f *Farm) keptOptions(ctx context.Context, o *Options) (exist bool, err error) {
+	claims, err := f.claims(ctx)
+	if err != nil || len(claims) == 0 {
+		return false, err
+	}
+	was, err := recorded(&claims[0])
+	if err != nil {
+		return false, err
+	}
+	o.Storage, o.StorageClass, o.Rootless = was.Storage, was.StorageClass, was.Rootless
+	return true, nil
 }
 
 // createNamespace creates the namespace unless it exists. It must not be that of an environment,
@@ -109,6 +137,9 @@ func (f *Farm) createNamespace(ctx context.Context) error {
 	switch {
 	case apierrors.IsForbidden(err):
 		return nil // with access only inside the namespace
+	case err == nil && found.DeletionTimestamp != nil:
+		return runtime.Advise(fmt.Errorf("namespace %s is being deleted", f.namespace),
+			runtime.Advice{Do: "run again when it is gone: builders in it may take 10 minutes to end their builds"})
 	case err == nil:
 		if owner := runtime.OwnerOf(found.Labels); owner != (runtime.EnvironmentKey{}) {
 			return runtime.Advise(fmt.Errorf("namespace %s belongs to environment %s of pipeline %s, and would be deleted with it", f.namespace, owner.Name, owner.Pipeline),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
@@ -23,7 +25,7 @@ import (
 // newFarm returns the builders of a namespace that does not exist, and is deleted after the test.
 func newFarm(t *testing.T) *Farm {
 	t.Helper()
-	f, err := Open(testenv.Cluster(t), "builders-"+strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")))
+	f, err := Open(testenv.Cluster(t), fmt.Sprintf("builders-%s-%d", strings.ToLower(t.Name()), time.Now().UnixNano()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +93,14 @@ func TestUp(t *testing.T) {
 	if _, err := f.Status(t.Context()); !errors.As(err, &missing) {
 		t.Fatalf("Status = %v, want a MissingError", err)
 	}
-	if err := up(t, f, func(o *Options) { o.Replicas, o.CPU, o.Memory = 2, "100m", "64Mi" }); err != nil {
+	if err := up(t, f, func(o *Options) { o.Replicas, o.Storage, o.CPU, o.Memory = 2, "60Gi", "100m", "64Mi" }); err != nil {
 		t.Fatal(err)
 	}
 	s, err := f.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Builders) != 2 || !s.Builders[0].Ready || s.Builders[1].Name != "buildkit-1" || s.Image != image || s.Renew || s.Options.Storage != "50Gi" {
+	if len(s.Builders) != 2 || !s.Builders[0].Ready || s.Builders[1].Name != "buildkit-1" || s.Image != image || s.Renew || s.Options.Storage != "60Gi" {
 		t.Errorf("Status = %+v", s)
 	}
 	before := f.versions(t)
@@ -128,6 +130,12 @@ func TestUp(t *testing.T) {
 
 	if kept, err := f.Down(t.Context(), false); err != nil || kept != "" {
 		t.Fatal(kept, err)
+	}
+	if err := up(t, f, func(o *Options) { o.Storage = "100Gi" }); err == nil || !strings.Contains(err.Error(), "cannot be changed") {
+		t.Errorf("Up with another size than that of the caches = %v", err)
+	}
+	if o, err := f.options(t.Context(), same); err != nil || o.Storage != "60Gi" || o.CPU != "4" {
+		t.Errorf("the options of new builders with the caches are %+v, %v", o, err)
 	}
 	if _, err := f.Ready(t.Context()); !errors.As(err, &missing) {
 		t.Errorf("Ready after Down = %v, want a MissingError", err)
@@ -212,6 +220,26 @@ func TestForeign(t *testing.T) {
 	}
 	if err := f.createNamespace(t.Context()); err == nil || !strings.Contains(err.Error(), "belongs to environment staging of pipeline shop") {
 		t.Errorf("createNamespace = %v", err)
+	}
+}
+
+// TestNamespaceGoing: builders are not created in a namespace that is being deleted.
+func TestNamespaceGoing(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	client := f.client.CoreV1().Namespaces()
+	n, err := client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace, Finalizers: []string{"pipelinefile.github.io/test"}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Delete(t.Context(), f.namespace, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := up(t, f, same); err == nil || err.Error() != "namespace "+f.namespace+" is being deleted" {
+		t.Errorf("Up = %v, want that the namespace is being deleted", err)
+	}
+	if _, err = client.Patch(t.Context(), n.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -308,6 +336,7 @@ func TestCheck(t *testing.T) {
 		`the size of the cache is "much": it must be a quantity such as 50Gi`:                func(o *Options) { o.Storage = "much" },
 		"the size of the cache is 5M: it must be at least 1G":                                func(o *Options) { o.Storage = "5M" },
 		`the CPUs of a build is "-1": it must be a quantity such as 4`:                       func(o *Options) { o.CPU = "-1" },
+		"the CPUs of a build are 1e30: there may be at most 1000":                            func(o *Options) { o.CPU = "1e30" },
 		`the memory of a build is "4 GiB": it must be a quantity such as 4Gi`:                func(o *Options) { o.Memory = "4 GiB" },
 		"the image must be a reference such as registry.example.com/mirror/buildkit:v0.33.1": func(o *Options) { o.Image = "https://me:secret@x" },
 	} {
@@ -316,5 +345,28 @@ func TestCheck(t *testing.T) {
 		if err := o.Check(); err == nil || err.Error() != want {
 			t.Errorf("Check = %v, want %s", err, want)
 		}
+	}
+}
+
+// TestRefused: what the server refuses is found before anything is written, and Down removes what
+// an Up has left that did not get any further.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	if err := up(t, f, func(o *Options) { o.StorageClass = "a: b" }); err == nil || !strings.Contains(err.Error(), "storageClassName") {
+		t.Errorf("Up = %v, want that the class is invalid", err)
+	}
+	secrets, err := f.client.CoreV1().Secrets(f.namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(secrets.Items) > 0 {
+		t.Errorf("after Up was refused, there are %d Secrets, %v", len(secrets.Items), err)
+	}
+	if _, err := f.certify(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if going, err := f.Going(t.Context()); err != nil || len(going.Builders)+len(going.Caches) > 0 {
+		t.Errorf("Going = %+v, %v", going, err)
+	}
+	if kept, err := f.Down(t.Context(), true); err != nil || kept != "" {
+		t.Errorf("Down = %q, %v", kept, err)
 	}
 }

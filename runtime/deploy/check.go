@@ -93,7 +93,9 @@ func (d *Deployer) checkChange(ctx context.Context, r runtime.Release, emit runt
 	if err := o.idle(); err != nil {
 		return none, err
 	}
-	o.warnOfCRDs(before)
+	if err := o.checkCRDs(before); err != nil {
+		return none, err
+	}
 	if fresh && before == nil {
 		return none, nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +20,30 @@ import (
 	"github.com/pipelinefile/pipe/runtime/deploy"
 	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 )
+
+// TestCRDsOnly: a chart with another object in its directory crds, which Helm would create before it
+// renders the chart, is refused, and nothing is written.
+func TestCRDsOnly(t *testing.T) {
+	t.Parallel()
+	config, dir := testenv.Cluster(t), t.TempDir()
+	b := newBench(t, deploy.Options{Dir: dir})
+	s := writeChart(t, dir, "web", map[string]string{
+		"crds/pod.yaml":     "apiVersion: v1\nkind: Pod\nmetadata: {name: early}\nspec: {containers: [{name: a, image: not-verified}]}\n",
+		"templates/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\n",
+	})
+	const want = "pod early is in the directory crds of the chart, which may have only CRDs: it belongs into templates"
+	var of *runtime.ChartError
+	if _, err := b.check(s); !errors.As(err, &of) || !strings.HasSuffix(err.Error(), "web/crds/pod.yaml: "+want) {
+		t.Errorf("Check = %v", err)
+	}
+	of = nil
+	if err := b.Act(t.Context(), runtime.Deploy, b.release(s), discard); !errors.As(err, &of) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Deploy = %v", err)
+	}
+	if _, err := client(t, config).CoreV1().Pods(b.namespace).Get(t.Context(), "early", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the pod: %v, want none", err)
+	}
+}
 
 // TestCheckCRDs checks that there is a warning if a CRD of a chart has changed, which Helm
 // does not apply, and none after the change was applied; and that the schema of a kind

@@ -13,21 +13,33 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// warnOfCRDs warns of CRDs in the directory crds of the chart that differ from
+// onlyCRDs returns an error if one of the objects of a file in the directory crds is not a CRD: Helm
+// would create it before it renders the chart, with the images that it names.
+func onlyCRDs(list []*resource.Info) error {
+	for _, info := range list {
+		if !isCRD(info) {
+			return &runtime.ChartError{Err: fmt.Errorf("%s is in the directory crds of the chart, which may have only CRDs: it belongs into templates", shortName(info))}
+		}
+	}
+	return nil
+}
+
+// checkCRDs returns an error if the directory crds has other objects, and warns of CRDs in the directory crds of the chart that differ from
 // those in the cluster, or are missing there although the release exists: Helm
 // creates them with the first revision of a release and never updates them.
-func (o *operation) warnOfCRDs(before *release.Release) {
+func (o *operation) checkCRDs(before *release.Release) error {
 	if !o.chart.HasCRDs() {
-		return
+		return nil
 	}
 	copied, err := o.chart.Copy()
 	if err != nil {
-		return // the deploy reports it
+		return nil //nolint:nilerr // the deploy reports it
 	}
 	was := make(map[string][]byte)
 	if before != nil && before.Chart != nil {
@@ -37,6 +49,11 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 	}
 	for _, crd := range copied.CRDObjects() {
 		infos, _ := o.objects.readable(string(crd.File.Data))
+		if before == nil {
+			if err := onlyCRDs(infos); err != nil {
+				return fmt.Errorf("%s: %w", crd.Filename, err)
+			}
+		}
 		for _, info := range infos {
 			live, err := o.objects.get(info)
 			want, _ := info.Object.(*unstructured.Unstructured)
@@ -52,6 +69,7 @@ func (o *operation) warnOfCRDs(before *release.Release) {
 			}
 		}
 	}
+	return nil
 }
 
 func (o *operation) warnOfCRD(name, file, what string) {

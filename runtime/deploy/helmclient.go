@@ -75,6 +75,11 @@ func (c *helmClient) Create(list kube.ResourceList) (*kube.Result, error) {
 	if len(list) == 0 {
 		return nil, kube.ErrNoObjectsVisited
 	}
+	if c.install && c.o.rel == nil { // Helm installs the CRDs before it starts with the release
+		if err := onlyCRDs(list); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.each(list, c.create); err != nil {
 		return nil, c.noteHook(list, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -193,6 +195,9 @@ func visitImages(files map[string]string, visit func(runtime.PodImage) string) (
 		changed := false
 		for _, key := range keys {
 			doc := docs[key]
+			if err := oneObject(doc); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
 			object := make(map[string]any)
 			if yaml.Unmarshal([]byte(doc), &object, exactNumbers) == nil && visitPods(object, visit) {
 				data, err := toYAML(object)
@@ -208,6 +213,24 @@ func visitImages(files map[string]string, visit func(runtime.PodImage) string) (
 		}
 	}
 	return out, nil
+}
+
+// oneObject returns an error if a document has several objects as JSON without a separator: Helm would
+// create all of them if it is a hook, and otherwise only the first one.
+func oneObject(doc string) error {
+	if !strings.HasPrefix(strings.TrimSpace(doc), "{") {
+		return nil
+	}
+	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(doc), 4096)
+	for n := 0; ; n++ {
+		var object map[string]any
+		if err := decoder.Decode(&object); err != nil { // the end, or what whoever reads it reports
+			return nil //nolint:nilerr // see above
+		}
+		if n > 0 && len(object) > 0 {
+			return errors.New("it has several objects as JSON: separate them with ---")
+		}
+	}
 }
 
 // toYAML returns an object as YAML. In JSON, YAML does not allow some characters that JSON

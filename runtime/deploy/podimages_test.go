@@ -78,6 +78,21 @@ func TestVisitImages(t *testing.T) {
 	}
 }
 
+// TestOneObject: Helm creates all objects of a hook in JSON, so one with several is refused, and so no
+// image is overlooked.
+func TestOneObject(t *testing.T) {
+	const hook, pod = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","annotations":{"helm.sh/hook":"pre-install"}}}`, `{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"image":"x"}]}}`
+	for text, several := range map[string]bool{
+		hook + pod: true, "\n" + hook + "\n\n" + pod: true, "{}\n" + pod: true,
+		hook: false, hook + "\n# end\n": false, hook + "\n---\n" + pod: false, "{apiVersion: v1}": false, hook + "]": false,
+	} {
+		_, err := visitImages(map[string]string{"c/templates/a.yaml": text}, func(im runtime.PodImage) string { return im.Ref })
+		if several != (err != nil && err.Error() == "c/templates/a.yaml: it has several objects as JSON: separate them with ---") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // TestMirrored: documents without an image of the release are left as they are, numbers are
 // kept, and so are images that the release does not have.
 func TestMirrored(t *testing.T) {

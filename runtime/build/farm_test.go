@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,23 +31,6 @@ func (w *worker) signal(t testing.TB, s syscall.Signal) {
 	if err := syscall.Kill(w.pid, s); err != nil {
 		t.Errorf("%v to BuildKit: %v", s, err)
 	}
-}
-
-// whereami is a Dockerfile whose output names the builder that runs it: the path of the root
-// of the container is below the directory of the builder.
-const whereami = shell + "COPY x /x\nRUN cat /proc/self/mountinfo\n"
-
-// builtOn returns the worker that has run whereami.
-func builtOn(t testing.TB, r *record, workers []*worker) *worker {
-	t.Helper()
-	text := r.text()
-	for _, w := range workers {
-		if strings.Contains(text, filepath.Join(w.at.Home, "buildkit")+"/") {
-			return w
-		}
-	}
-	t.Errorf("no builder is named in\n%s", text)
-	return workers[0]
 }
 
 // TestBuilderLost ends a builder in the middle of a build: the other one builds, and nothing

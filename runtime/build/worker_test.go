@@ -2,6 +2,8 @@ package build_test
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,4 +92,21 @@ func (r *record) retried() (all []runtime.Retried) {
 		}
 	}
 	return all
+}
+
+// whereami is a Dockerfile whose output names the builder that runs it: the path of the root
+// of the container is below the directory of the builder.
+const whereami = shell + "COPY x /x\nRUN cat /proc/self/mountinfo\n"
+
+// builtOn returns the worker that has run whereami.
+func builtOn(t testing.TB, r *record, workers []*worker) *worker {
+	t.Helper()
+	text := r.text()
+	for _, w := range workers {
+		if strings.Contains(text, filepath.Join(w.at.Home, "buildkit")+"/") {
+			return w
+		}
+	}
+	t.Errorf("no builder is named in\n%s", text)
+	return workers[0]
 }

@@ -34,7 +34,8 @@ on the builder that has its cache, and on another one if that is busy or fails.`
 		Example: `  pipe builders up --replicas 3
   pipe run --env staging --buildkit kube://pipe-builders --registry registry.example.com/shop
   pipe builders status
-  pipe builders down`,
+  pipe builders down
+  pipe builders prune --buildkit kube://pipe-builders --dry-run`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -43,7 +44,7 @@ on the builder that has its cache, and on another one if that is busy or fails.`
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(a.buildersUpCmd(), a.buildersStatusCmd(), a.buildersDownCmd())
+	cmd.AddCommand(a.buildersUpCmd(), a.buildersStatusCmd(), a.buildersDownCmd(), a.buildersPruneCmd())
 	return cmd
 }
 

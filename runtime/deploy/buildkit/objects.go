@@ -129,3 +129,12 @@ func (o Options) objects(namespace, certificate string) ([]*unstructured.Unstruc
 	}
 	return all, nil
 }
+
+// Size returns the number of bytes of a quantity, such as 50Gi.
+func Size(quantity string) (int64, error) {
+	amount, err := resource.ParseQuantity(quantity)
+	if err != nil || amount.Sign() <= 0 {
+		return 0, errors.New("it must be a quantity such as 50Gi")
+	}
+	return amount.Value(), nil
+}

@@ -132,6 +132,7 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 		v.reject(fmt.Errorf("it has more than %d signatures", maxSignatures))
 		all = all[:maxSignatures]
 	}
+	read := 0
 	for _, d := range all {
 		m, err := v.signatures(ctx, repo, d.Digest.String())
 		if err != nil {
@@ -143,6 +144,10 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 		for _, layer := range m.Layers {
 			if !strings.HasPrefix(string(layer.MediaType), bundleType) {
 				continue
+			}
+			if read++; read > maxSignatures { // of all manifests together: each may have many
+				v.reject(fmt.Errorf("it has more than %d signatures", maxSignatures))
+				return false, nil
 			}
 			raw, err := v.part(ctx, repo, layer, maxBundle)
 			if err != nil {

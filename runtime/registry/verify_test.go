@@ -327,6 +327,37 @@ func TestVerifyHostileRegistry(t *testing.T) {
 	}
 }
 
+// Manifests that refer to an image and have many signatures each: no more are read than one manifest
+// may have.
+func TestVerifyManyBundles(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, ggcr.WithReferrersSupport(true))
+	of := image(t)
+	ref := byDigest(u.addr, "web", push(t, u.addr+"/web:1", of))
+	junk := static.NewLayer([]byte("{}"), bundleType+".v0.3+json")
+	for n := range 3 {
+		layers := make([]mutate.Addendum, maxSignatures-n) // so that the manifests differ
+		for i := range layers {
+			layers[i] = mutate.Addendum{Layer: junk, MediaType: bundleType + ".v0.3+json"}
+		}
+		img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), bundleType+".v0.3+json"), layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img = mutate.Subject(img, *described(t, of)).(v1.Image)
+		push(t, u.addr+"/web@"+described(t, img).Digest.String(), img)
+	}
+	digest, err := junk.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.seen("")
+	mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{newKey(t)}, "it has more than 100 signatures")
+	if n := len(u.seen("GET /v2/web/blobs/" + digest.String())); n != maxSignatures {
+		t.Errorf("%d signatures were read, want %d", n, maxSignatures)
+	}
+}
+
 // Signatures of a mirrored image are found beside the copy and beside the original, also if
 // they were added after the copy was made (I3, I16).
 func TestVerifyMirrored(t *testing.T) {

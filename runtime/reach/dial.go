@@ -56,8 +56,11 @@ func (c *podConn) Read(p []byte) (int, error) {
 		c.err = err
 		select {
 		case text := <-c.message:
-			if text != "" {
+			switch {
+			case text != "":
 				c.err = &refusedError{c.pod, c.port, text}
+			case c.stream.link.dead():
+				c.err = errLost
 			}
 		case <-c.stream.link.conn.CloseChan():
 			c.err = errLost

@@ -3,7 +3,6 @@ package reach_test
 import (
 	"context"
 	"errors"
-	"io"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,8 +39,8 @@ func TestDial(t *testing.T) {
 	defer c.Close()
 	check(t, "the answer", says(t, c, "hello"), "web-1: hello")
 	n.breakWay()
-	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("Read = %v after the connection was lost", err)
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection that was lost can be read")
 	}
 	n.mendWay()
 

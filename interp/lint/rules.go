@@ -82,8 +82,8 @@ var rules = []Rule{
 	},
 	{
 		"unverified", "Images that a chart or manifests name are not verified, although the pipeline has `verify=`.",
-		"With `images = \"keep\"`, and for the chart of an `application`, `pipe` does not look for the images that are named there, so no rule of `signed()` applies to them. Use `helm()` or `manifests()` " +
-			"without `images = \"keep\"`, or verify these images in the cluster.", false,
+		"With `images = \"keep\"`, and for the chart of an `application`, `pipe` does not look for the images that are named there, so no rule of `signed()` applies to them, nor to an image that a `patch()` sets. Use `helm()` or `manifests()` " +
+			"without `images = \"keep\"`, name the image with `image=` instead of a patch, or verify these images in the cluster.", false,
 	},
 	{
 		"unused-load", "A name is loaded and not used.",

@@ -50,29 +50,31 @@ func (s *Shelf) repository(ctx context.Context, ref plan.Chart) (*Shelf, error) 
 	return in, nil
 }
 
-// checkout returns the files of a commit. It is the same checkout that builds use, with submodules and
-// the content of large files. If a submodule cannot be fetched, which a chart may not need, it is one
-// without submodules.
+// checkout returns the files of a commit (I10). It uses the checkouts of builds, with submodules and
+// the content of files in Git LFS. A chart may not need the submodules: if one cannot be fetched, it
+// uses a checkout without them.
 func (s *Shelf) checkout(ctx context.Context, repository, commit string) (*git.Checkout, error) {
-	alone := commit + ".alone"
-	for _, name := range []string{commit, alone} {
+	withoutSubmodules := commit + ".alone"
+	for _, name := range []string{commit, withoutSubmodules} {
 		if kept := s.checkouts.Kept(name); kept != nil {
 			return kept, nil
 		}
 	}
-	fetch := func(fetch func(ctx context.Context, o git.Options, repository, commit, work string) ([]string, error)) func(context.Context, string) ([]string, error) {
-		return func(ctx context.Context, work string) ([]string, error) {
+	get := func(name string, fetch func(ctx context.Context, work string) ([]string, error)) (*git.Checkout, error) {
+		return s.checkouts.Get(ctx, name, func(ctx context.Context, work string) ([]string, error) {
 			ctx, stop := context.WithTimeoutCause(ctx, gitTime, fmt.Errorf("git did not end within %s", gitTime))
 			defer stop()
-			return fetch(ctx, git.ForSources(), repository, commit, work)
-		}
+			return fetch(ctx, work)
+		})
 	}
-	checkout, err := s.checkouts.Get(ctx, commit, fetch(git.FetchAll))
+	checkout, err := get(commit, func(ctx context.Context, work string) ([]string, error) {
+		return git.FetchAll(ctx, git.ForSources(), repository, commit, work)
+	})
 	var sub *git.SubmoduleError
 	if errors.As(err, &sub) {
-		return s.checkouts.Get(ctx, alone, fetch(func(ctx context.Context, o git.Options, repository, commit, work string) ([]string, error) {
-			return nil, git.Fetch(ctx, o, repository, commit, work)
-		}))
+		return get(withoutSubmodules, func(ctx context.Context, work string) ([]string, error) {
+			return nil, git.Fetch(ctx, git.ForSources(), repository, commit, work)
+		})
 	}
 	return checkout, err
 }

@@ -38,11 +38,11 @@ type SignatureRule struct {
 	// stands for any characters, also slashes.
 	Images  []string `json:"images"`
 	Exclude []string `json:"exclude,omitempty"` // patterns of images that the rule does not cover
-	Keys    []string `json:"keys"`              // public keys in PEM, one of which must have signed
+	Keys    []string `json:"keys"`              // public keys in PEM; one of them must have signed
 	Pos     Pos      `json:"pos"`               // of the call of signed()
 }
 
-// Covers reports whether the rule is about an image.
+// Covers reports whether the rule applies to an image, by its complete name (I16).
 func (r SignatureRule) Covers(image string) bool {
 	name := FullName(image)
 	matches := func(pattern string) bool { return matchName(pattern, name) }

@@ -1,5 +1,5 @@
-// Package stall ends requests to which a server sends nothing. A server whose machine is gone, or
-// that hangs, is silent without an error, and without this a caller would wait for it forever.
+// Package stall ends requests to which a registry sends nothing. A server whose machine is gone, or
+// that hangs, is silent without an error: a caller would wait for it forever.
 package stall
 
 import (
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// How long registries may send nothing. A write may take them longer to answer, because they may
-// have to move gigabytes in their storage before.
+// How long registries may send nothing. They may answer a write later, because they may move
+// gigabytes in their storage before.
 const (
 	Read  = time.Minute
 	Write = 5 * Read
@@ -43,8 +43,8 @@ type watchdog struct {
 	host    string
 }
 
-// RoundTrip sends a request, and ends it with an *[Error] if nothing moves for a time. The time that
-// the caller needs to read the answer, or to provide the body, does not count.
+// RoundTrip sends a request with inner, and ends it with an *[Error] if nothing is sent or received
+// for wait. The time that the caller needs to read the answer, or to provide the body, does not count.
 func RoundTrip(inner http.RoundTripper, r *http.Request, wait time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	w := &watchdog{wait: wait, cancel: cancel, host: r.URL.Host}

@@ -82,8 +82,8 @@ func NewShelf(dir, cache string) *Shelf {
 	return s
 }
 
-// ShareCheckouts makes a shelf that was not used yet keep the checkouts of git repositories in a
-// directory in which builders keep theirs. Otherwise, they are below the directory of the cache.
+// ShareCheckouts makes the shelf use the checkouts of git repositories in a directory in which builders
+// keep theirs (I10). It must be called before the shelf is used. Default: a directory in the cache.
 func (s *Shelf) ShareCheckouts(dir string) { s.checkouts.Dir = dir }
 
 // A Chart is a chart with its values files. It is shared and does not change.

@@ -5,10 +5,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
-// A registryAnswer is why a registry did not give or take a part of an image. The builder passes it on
-// as a string.
+// A registryAnswer is why a registry did not send or accept a part of an image. The builder passes it
+// on as a string.
 type registryAnswer struct {
 	why  string // in one line
 	next string // what to do
@@ -42,13 +44,17 @@ var (
 	copying = regexp.MustCompile(`^(error writing \w+ blob: |failed commit on ref "[^"]*": |failed to copy: |httpReadSeeker: |failed open: |failed to authorize: |failed to fetch [\w ]*token: )+`)
 )
 
-// The words by which the causes are recognized. Those of registries are their codes of errors.
+// silence is in the error of the embedded builder for a registry that sends nothing, see package stall.
+const silence = "has sent nothing for "
+
+// The words by which the causes are recognized: BuildKit passes errors on as strings. Those of registries
+// are their codes of errors.
 var (
 	denied  = []string{"401 Unauthorized", "403 Forbidden", "insufficient_scope", "access denied", "authorization failed", "no basic auth credentials"}
 	limited = []string{"429 Too Many Requests"}
 	noRoom  = []string{"507 Insufficient Storage", "no space left", "is full", "disk full", "quota exceeded"}
 	cut     = []string{"EOF", "connection reset by peer", "broken pipe", "416 Requested Range Not Satisfiable"}
-	silent  = []string{"has sent nothing for "} // the embedded builder says it
+	silent  = []string{silence}
 	other   = []string{"unexpected commit digest", "invalid content digest"}
 )
 
@@ -107,11 +113,8 @@ func accessHint(why, host string) string {
 
 func loginHint(host string) string { return "log in with 'docker login " + host + "'" }
 
-// hostOf returns the registry of an image, as people write it.
+// hostOf returns the registry of an image.
 func hostOf(image string) string {
-	host, _, path := strings.Cut(image, "/")
-	if !path || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return "docker.io"
-	}
+	host, _, _ := strings.Cut(plan.FullName(image), "/")
 	return host
 }

@@ -98,7 +98,7 @@ var passing = []string{
 	"503 Service Unavailable",
 	"504 Gateway Timeout",
 	"429 Too Many Requests",
-	"has sent nothing for ", // the embedded builder about a registry
+	silence,
 }
 
 // transient reports whether a retry may succeed. Errors of the build itself are not

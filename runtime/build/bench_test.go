@@ -86,7 +86,7 @@ func BenchmarkParallel(b *testing.B) {
 	addr, host := buildkit(b), images(b)
 	const command = "tar -c /src | gzip -9 >/packed; sleep 0.2"
 	pipe := func(dir string, all []string) time.Duration {
-		d := deed{Home: filepath.Join(dir, "home"), Builders: []string{addr}, Dir: dir, Registry: host + "/" + runtimetest.Unique("pipe"), Builds: all, Parallel: parallelBuilds, Quiet: true}
+		d := childRun{Home: filepath.Join(dir, "home"), Builders: []string{addr}, Dir: dir, Registry: host + "/" + runtimetest.Unique("pipe"), Builds: all, Parallel: parallelBuilds, Quiet: true}
 		c, _ := d.command(b)
 		return together(b, c)
 	}
@@ -153,7 +153,7 @@ func BenchmarkSameBuilds(b *testing.B) {
 				all := sources(b, dir, builds, command)
 				var commands []*exec.Cmd
 				for i := range n {
-					d := deed{Home: homeOf(dir, i, test.shared), Builders: builders[i%2 : i%2+1], Dir: dir, Registry: prefix, Builds: all, Shared: test.shared, Quiet: true}
+					d := childRun{Home: homeOf(dir, i, test.shared), Builders: builders[i%2 : i%2+1], Dir: dir, Registry: prefix, Builds: all, Shared: test.shared, Quiet: true}
 					c, _ := d.command(b)
 					commands = append(commands, c)
 				}
@@ -226,7 +226,7 @@ func BenchmarkTwoBuilders(b *testing.B) {
 	defer slow.Close()
 	var builders []string
 	for _, h := range n.hosts {
-		c, out := deed{Home: h.home}.command(b, "nsenter", "--net=/run/netns/"+h.namespace)
+		c, out := childRun{Home: h.home}.command(b, "nsenter", "--net=/run/netns/"+h.namespace)
 		together(b, c)
 		builders = append(builders, strings.TrimSpace(out.String()))
 	}
@@ -237,7 +237,7 @@ func BenchmarkTwoBuilders(b *testing.B) {
 			side := (m + i) % 2
 			dir := b.TempDir()
 			all := sources(b, dir, builds, "wget -q -O /dev/null "+slow.URL)
-			d := deed{
+			d := childRun{
 				Home: filepath.Join(dir, "home"), Builders: builders[:2-side], Dir: dir, Registry: registry.addr + "/" + runtimetest.Unique("two"),
 				Builds: all, Parallel: parallelBuilds, Quiet: true,
 			}

@@ -92,7 +92,7 @@ func (h *host) buildkit() daemon.Background {
 func (h *host) start(t *testing.T, dir, registry string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
 	// "ip netns exec" would hide the cgroups, which are mounted below /sys.
-	cmd, out = deed{Home: h.home, Dir: dir, Registry: registry, Shared: true, Builds: []string{"web"}, By: h.namespace}.command(t, "nsenter", "--net=/run/netns/"+h.namespace)
+	cmd, out = childRun{Home: h.home, Dir: dir, Registry: registry, Shared: true, Builds: []string{"web"}, By: h.namespace}.command(t, "nsenter", "--net=/run/netns/"+h.namespace)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if len(os.Args) == 3 && os.Args[1] == "do" {
-		var d deed
+	if len(os.Args) == 3 && os.Args[1] == "child-run" {
+		var d childRun
 		err := json.Unmarshal([]byte(os.Args[2]), &d)
 		if err == nil {
 			err = d.do(context.Background(), os.Stdout)

@@ -23,9 +23,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
-// A deed is a run in a process of its own, which builds images and deploys them to an environment
-// in memory.
-type deed struct {
+// A childRun is a run in a process of its own: it builds images and deploys them to an environment in
+// memory.
+type childRun struct {
 	Home     string   // of the state, and of the embedded BuildKit
 	Builders []string // default: the embedded BuildKit
 	Dir      string   // of the workspace
@@ -37,22 +37,22 @@ type deed struct {
 	Quiet    bool // no events are printed
 }
 
-// command returns the process that does the deed, started by the words before it; out is what it
-// prints: the events and the images.
-func (d deed) command(t testing.TB, before ...string) (cmd *exec.Cmd, out *bytes.Buffer) {
+// command returns the command of the process, which starts with the words of before, if any; out is
+// what it prints: the events and the images.
+func (d childRun) command(t testing.TB, before ...string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	t.Helper()
 	data, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append(before, os.Args[0], "do", string(data))
+	args := append(before, os.Args[0], "child-run", string(data))
 	cmd, out = exec.Command(args[0], args[1:]...), &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd, out
 }
 
 // do is the main function of the process. Without builds it only starts the embedded BuildKit.
-func (d deed) do(ctx context.Context, out io.Writer) error {
+func (d childRun) do(ctx context.Context, out io.Writer) error {
 	if len(d.Builders) == 0 {
 		a, err := daemon.Background{Home: d.Home, Idle: time.Minute}.Ensure(ctx)
 		if err != nil {
@@ -79,7 +79,7 @@ func (d deed) do(ctx context.Context, out io.Writer) error {
 	rt := world.Runtime()
 	rt.Builder, rt.Registry, rt.Deployer = b, images, &puller{world.Deployer, world}
 	p := &plan.Plan{
-		Version: plan.Version, Pipeline: plan.Pipeline{Name: "deeds", BuildParallelism: cmp.Or(d.Parallel, plan.DefaultParallelism)},
+		Version: plan.Version, Pipeline: plan.Pipeline{Name: "childruns", BuildParallelism: cmp.Or(d.Parallel, plan.DefaultParallelism)},
 		Environment: plan.EnvironmentRef{Name: "dev", Kind: "environment"}, Stages: []plan.Stage{{Name: "one", Order: 1}},
 	}
 	for _, source := range d.Builds {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 	"github.com/pipelinefile/pipe/runtime/reach"
 )
 
@@ -70,10 +71,8 @@ func (f *Farm) Ready(ctx context.Context) ([]Connector, error) {
 		if time.Now().After(end) || len(pods) == 0 {
 			return nil, &NotReadyError{f.namespace, others}
 		}
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := retry.Pause(ctx, interval); err != nil {
+			return nil, err
 		}
 	}
 }

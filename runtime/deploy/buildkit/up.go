@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // resources are those of the objects of buildkit.yaml, by kind.
@@ -223,9 +224,8 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 		if time.Since(changed) > stuck {
 			return &NotReadyError{f.namespace, builders}
 		}
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
+		if err := retry.Pause(ctx, interval); err != nil {
+			return err
 		}
 	}
 }

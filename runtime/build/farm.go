@@ -85,7 +85,7 @@ func (p *pool) find(ctx context.Context) (absent *UnreachableError, err error) {
 		for _, m := range members {
 			// Without the context, which has other names on other machines.
 			n := p.node(farmScheme+farm.Namespace+"/"+m.Name, addr)
-			n.is(m)
+			n.setMember(m)
 			nodes = append(nodes, n)
 		}
 		p.mu.Unlock()
@@ -115,9 +115,9 @@ func (p *pool) members(ctx context.Context, farm Farm) ([]Member, error) {
 	return all, err
 }
 
-// is records how n is reached now. A client of the builder that was replaced would try to
+// setMember records how n is reached now. A client of the builder that was replaced would try to
 // connect again only after some time.
-func (n *node) is(m Member) {
+func (n *node) setMember(m Member) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if m.Instance != n.member.Instance && n.client != nil {

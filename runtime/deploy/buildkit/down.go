@@ -17,9 +17,9 @@ import (
 
 // Going is what Down deletes.
 type Going struct {
-	Namespace string   `json:"namespace"`
-	Builders  []string `json:"builders"`
-	Caches    []string `json:"caches"` // the volumes, which are kept unless that is asked for
+	Namespace string
+	Builders  []string
+	Caches    []string // the claims of the volumes, which Down keeps unless caches is set
 }
 
 // Going returns what Down deletes. If there is nothing, the error is a *MissingError; if the

@@ -3,8 +3,8 @@
 //
 // The builders are the pods of a StatefulSet, each with a volume for its cache. They accept
 // only clients that have the certificate of the Secret buildkit-client. The objects are in
-// buildkit.yaml. They are applied on the server, with the options that they are made from in
-// an annotation, so that "up" with one option keeps the others.
+// buildkit.yaml, and are applied by server-side apply. An annotation has the options that they are
+// made from, so that "pipe builders up" with one option keeps the others.
 package buildkit
 
 import (
@@ -44,7 +44,7 @@ const (
 	kindNamespace = "builders-namespace" // of a namespace that was created for builders
 )
 
-// A Farm is the builders in one namespace, which may not exist.
+// A Farm is the builders in one namespace. The namespace and the builders need not exist.
 type Farm struct {
 	namespace string
 	config    *rest.Config

@@ -31,7 +31,7 @@ type Connector struct {
 const patience = time.Minute
 
 // Ready returns the builders that are ready. While there are pods and none of them is ready, it
-// waits for a minute; then the error is a *NotReadyError. It needs less permissions than the other
+// waits for a minute; then the error is a *NotReadyError. It needs fewer permissions than the other
 // methods: to read the Secret of the clients, and to list and reach pods.
 func (f *Farm) Ready(ctx context.Context) ([]Connector, error) {
 	secret, err := f.client.CoreV1().Secrets(f.namespace).Get(ctx, secretClient, metav1.GetOptions{})
@@ -90,7 +90,7 @@ func (f *Farm) dial(ctx context.Context, pod string, config *tls.Config) (net.Co
 	return f.secure(ctx, conn, pod, config)
 }
 
-// secure makes a connection to a builder a secure one.
+// secure starts TLS on a connection to a builder.
 func (f *Farm) secure(ctx context.Context, conn net.Conn, pod string, config *tls.Config) (net.Conn, error) {
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {

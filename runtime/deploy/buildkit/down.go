@@ -125,7 +125,7 @@ func (f *Farm) deleteNamespace(ctx context.Context) (kept string, err error) {
 	case apierrors.IsNotFound(err):
 		return "", nil
 	case apierrors.IsForbidden(err):
-		return "you may not read it", nil
+		return "you have no permission to read it", nil
 	case err != nil:
 		return "", explain(err)
 	case found.Labels[labelKind] != kindNamespace:
@@ -146,15 +146,15 @@ func (f *Farm) deleteNamespace(ctx context.Context) (kept string, err error) {
 	err = f.client.CoreV1().Namespaces().Delete(ctx, f.namespace, deletion(found))
 	switch {
 	case apierrors.IsForbidden(err):
-		return "you may not delete it", nil
+		return "you have no permission to delete it", nil
 	case apierrors.IsNotFound(err):
 		return "", nil
 	}
 	return "", explain(err)
 }
 
-// others returns the objects in the namespace that are not of builders. What may not be listed
-// counts as well.
+// others returns the objects in the namespace that are not of builders. Kinds that cannot be
+// listed count as well.
 func (f *Farm) others(ctx context.Context) ([]string, error) {
 	client, err := metadata.NewForConfig(f.config)
 	if err != nil {
@@ -166,7 +166,7 @@ func (f *Farm) others(ctx context.Context) ([]string, error) {
 		if !discovery.IsGroupDiscoveryFailedError(err) {
 			return nil, explain(err)
 		}
-		others = append(others, fmt.Sprintf("what cannot be asked for (%v)", err))
+		others = append(others, fmt.Sprintf("kinds that the API server could not list (%v)", err))
 	}
 	for _, list := range discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list", "delete"}}, lists) {
 		group, err := schema.ParseGroupVersion(list.GroupVersion)
@@ -177,7 +177,7 @@ func (f *Farm) others(ctx context.Context) ([]string, error) {
 			found, err := client.Resource(group.WithResource(r.Name)).Namespace(f.namespace).List(ctx, metav1.ListOptions{})
 			switch {
 			case apierrors.IsForbidden(err):
-				others = append(others, r.Name+", which may not be listed")
+				others = append(others, r.Name+", which you have no permission to list")
 				continue
 			case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
 				continue

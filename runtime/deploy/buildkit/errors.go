@@ -31,7 +31,7 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("namespace %s has objects of others that builders would need: %s", e.Namespace, strings.Join(e.Objects, ", "))
+	return fmt.Sprintf("namespace %s has objects of others with the names that builders need: %s", e.Namespace, strings.Join(e.Objects, ", "))
 }
 
 // Advice says what to do about it.
@@ -55,7 +55,7 @@ func (e *NotReadyError) Error() string {
 		}
 	}
 	if len(states) == 0 {
-		states = append(states, "it has no pods of them")
+		states = append(states, "there are no pods")
 	}
 	return fmt.Sprintf(what, e.Namespace, strings.Join(states, ", "))
 }
@@ -82,7 +82,7 @@ func (e *ExpiredError) Advice() runtime.Advice {
 func explain(err error) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && apierrors.IsForbidden(err) {
-		return runtime.Advise(errors.New(status.Status().Message), runtime.Advice{Do: "have this allowed to you: docs/rbac.md lists the permissions for builders"})
+		return runtime.Advise(errors.New(status.Status().Message), runtime.Advice{Do: "ask for this permission: docs/rbac.md lists those for builders"})
 	}
 	return err
 }

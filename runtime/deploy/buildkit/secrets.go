@@ -14,8 +14,8 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// The Secrets with the certificates. Only who creates builders needs that of the authority, and
-// who builds needs only that of the client. The builders mount theirs.
+// The Secrets with the certificates. "pipe builders up" needs all of them, a run only that of the
+// clients. The builders mount that of the server.
 const (
 	secretAuthority = "buildkit-authority"
 	secretServer    = "buildkit-server"
@@ -77,7 +77,7 @@ func (f *Farm) authority(ctx context.Context, now time.Time) (*pair, error) {
 	return p, f.put(ctx, secret)
 }
 
-// secret returns a Secret, which may not exist: then it has no version.
+// secret returns a Secret. If it does not exist, the result has no version.
 func (f *Farm) secret(ctx context.Context, name string) (*corev1.Secret, error) {
 	secret, err := f.client.CoreV1().Secrets(f.namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -15,7 +15,7 @@ type Status struct {
 	Namespace string  `json:"namespace"`
 	Options   Options `json:"options"`
 	Image     string  `json:"image"`
-	// Expires is when the first of the certificates expires; zero: there is none, or it may not be read.
+	// Expires is when the first of the certificates expires; zero: there is none, or it cannot be read.
 	Expires  time.Time `json:"expires,omitzero"`
 	Renew    bool      `json:"renew"` // "pipe builders up" would renew it
 	Builders []Builder `json:"builders"`

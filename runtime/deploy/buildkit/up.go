@@ -33,9 +33,9 @@ var resources = map[string]schema.GroupVersionResource{
 const interval = time.Second
 
 // Up creates the builders, or changes existing ones to options that change makes from those
-// that they have. It renews certificates that expire soon. Nothing that is as it should be is
-// written. It returns when all builders are ready. If nothing changes for 5 minutes, the error
-// is a *NotReadyError, and the builders stay. Report is called with what is waited for.
+// that they have (I22). It renews certificates that expire soon. It writes no object that does
+// not change. It returns when all builders are ready. If nothing changes for 5 minutes, the error
+// is a *NotReadyError, and the builders stay. Up calls report with what it waits for.
 func (f *Farm) Up(ctx context.Context, change func(*Options), report func(string)) error {
 	options, err := f.options(ctx, change)
 	if err != nil {
@@ -61,7 +61,7 @@ func (f *Farm) Up(ctx context.Context, change func(*Options), report func(string
 	return f.await(ctx, report)
 }
 
-// apply applies the objects on the server.
+// apply applies the objects by server-side apply.
 func (f *Farm) apply(ctx context.Context, o Options, certificate string, dryRun ...string) error {
 	all, err := o.objects(f.namespace, certificate)
 	if err != nil {

@@ -30,9 +30,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	if err != nil {
 		return nil, err
 	}
-	embedded := &attachment{part: "builder", home: opts.Home, next: "install what is missing, or use another builder", option: "BuildKit", ensure: daemon.Background{
-		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
-	}.Ensure, progress: opts.progress, notice: opts.notice}
+	embedded := embeddedBuilder(opts)
 	r.close = append(r.close, embedded.Close)
 	b := build.New(build.Options{
 		Dir:       opts.Dir,
@@ -63,6 +61,13 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	})
 	r.close = append(r.close, b.Close)
 	return b, nil
+}
+
+// embeddedBuilder returns the embedded BuildKit, which is started when its address is needed.
+func embeddedBuilder(opts Options) *attachment {
+	return &attachment{part: "builder", home: opts.Home, next: "install what is missing, or use another builder", option: "BuildKit", ensure: daemon.Background{
+		Home: opts.Home, Executable: opts.Executable, Progress: func(what string) { opts.progress("embedded builder: " + what) },
+	}.Ensure, progress: opts.progress, notice: opts.notice}
 }
 
 // farm returns the builders of a farm that are ready. They push to a registry.

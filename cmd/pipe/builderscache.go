@@ -25,13 +25,13 @@ func (a *app) buildersPruneCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove what builders keep in their caches",
-		Long: `prune removes from the caches of builders what no build has used since --older-than: results of steps,
-contexts and cache mounts. With --keep, each builder keeps as much as that, of what was used last. Images
-in the registry are not touched. A build that needs what was removed takes longer. Builds can go on
+		Long: `prune removes from the caches of builders what no build has used for the time of --older-than: results
+of steps, contexts and cache mounts. With --keep, each builder keeps that amount of what was used last.
+Images in the registry are not touched. A build that needs what was removed takes longer. Builds can run
 meanwhile; what they use is kept.
 
 The builders are those of --buildkit, $BUILDKIT_HOST or, without them, the embedded one. It lists how much
-it can remove at the most and asks for confirmation. Without a terminal it requires --yes.`,
+it can remove at most and asks for confirmation. Without a terminal it requires --yes.`,
 		Example: `  pipe builders prune --dry-run
   pipe builders prune --older-than 720h --yes
   pipe builders prune --buildkit kube://pipe-builders --keep 50Gi`,
@@ -65,7 +65,7 @@ it can remove at the most and asks for confirmation. Without a terminal it requi
 	fs.StringSliceVar(&part.buildkit, "buildkit", nil, "the `address` of a builder, e.g. --buildkit tcp://builder:1234; repeatable (default: $BUILDKIT_HOST, else the embedded one)")
 	fs.StringVar(&part.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
 	fs.DurationVar(&olderThan, "older-than", defaultAge, "keep what was used less than this `time` ago, e.g. --older-than 720h")
-	fs.StringVar(&keep, "keep", "", "keep so many `bytes` in each cache, e.g. --keep 50Gi (default: nothing besides --older-than)")
+	fs.StringVar(&keep, "keep", "", "keep this `amount` of each cache, of what was used last, e.g. --keep 50Gi (default: 0)")
 	fs.BoolVar(&yes, "yes", false, "do not ask, e.g. pipe builders prune --yes")
 	fs.BoolVar(&dryRun, "dry-run", false, "only list how much can be removed, e.g. pipe builders prune --dry-run")
 	part.addClusterOnly(cmd)

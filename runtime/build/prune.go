@@ -14,15 +14,15 @@ import (
 // A CacheLimit says what is kept of the cache of a builder.
 type CacheLimit struct {
 	Used  time.Duration // what was used within this time
-	Bytes int64         // so much of the rest, that which was used last; 0: nothing
+	Bytes int64         // this amount of the rest, of what was used last; 0: nothing
 }
 
 // A Cache is the cache of a builder.
 type Cache struct {
 	Builder string `json:"builder"` // its address; empty: the embedded one
 	Size    int64  `json:"size"`    // in bytes
-	// Removed is the size of what was removed, or of what can be removed at the most: what builds need
-	// meanwhile is kept.
+	// Removed is the size in bytes of what was removed or, in a result of [Builder.Caches], of what can
+	// be removed at most: what builds need meanwhile is kept.
 	Removed int64 `json:"removed"`
 	Records int   `json:"records"` // the number of steps, contexts and mounts that were removed
 }
@@ -54,9 +54,8 @@ func (b *Builder) Caches(ctx context.Context, keep CacheLimit) ([]Cache, error) 
 	})
 }
 
-// PruneCaches removes the caches of the builders except for what is kept. Builds can go on meanwhile.
-// It returns what was removed, also if there is an error, which is that of each builder that has
-// failed.
+// PruneCaches removes the caches of the builders except for what is kept. Builds can run meanwhile.
+// It returns what was removed, also with an error, which joins those of the builders that have failed.
 func (b *Builder) PruneCaches(ctx context.Context, keep CacheLimit) ([]Cache, error) {
 	return b.eachCache(ctx, func(c *client.Client, cache *Cache) error {
 		removed, done := make(chan client.UsageInfo), make(chan struct{})

@@ -152,7 +152,7 @@ func isPlatform(s string) bool {
 	return slices.Contains([]string{"linux", "windows", "darwin", "freebsd"}, system) && alphanumeric.fits(architecture) && architecture == strings.ToLower(architecture)
 }
 
-// usualPlatform returns the usual name of a platform, some of which have two.
+// usualPlatform returns the usual name of a platform: some platforms have two.
 func usualPlatform(p string) string {
 	for _, same := range [][2]string{{"/arm64/v8", "/arm64"}, {"/amd64/v1", "/amd64"}, {"/arm/v7", "/arm"}} {
 		if system, ok := strings.CutSuffix(p, same[0]); ok {

@@ -21,7 +21,7 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// A bad registry is a registry in front of which a test answers some requests itself.
+// A badRegistry is a registry. A test can answer some requests instead of it.
 type badRegistry struct {
 	host string
 	real http.Handler

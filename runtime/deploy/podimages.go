@@ -224,7 +224,7 @@ func oneObject(doc string) error {
 	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(doc), 4096)
 	for n := 0; ; n++ {
 		var object map[string]any
-		if err := decoder.Decode(&object); err != nil { // the end, or what whoever reads it reports
+		if err := decoder.Decode(&object); err != nil { // the end, or an error that the parser of the manifests reports
 			return nil //nolint:nilerr // see above
 		}
 		if n > 0 && len(object) > 0 {

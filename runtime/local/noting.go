@@ -61,7 +61,7 @@ func (r *Runtime) joins(opts Options, config *rest.Config) func(context.Context)
 		}
 		done = true
 		if err != nil {
-			opts.notice("it cannot be noted in the registry that this cluster uses its images, so whoever prunes it elsewhere must know: " + err.Error())
+			opts.notice("the registry has no note that this cluster uses its images, so that pipe images prune without this cluster may remove them: " + err.Error())
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (b noting) Build(ctx context.Context, spec plan.BuildSpec, ref string, emit
 	if err == nil && former != "" && former != digest {
 		if err := b.images.SetAside(ctx, runtime.ByDigest(ref, former)); err != nil {
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{
-				Severity: plan.SeverityWarning, Pos: spec.Pos, Message: fmt.Sprintf("the image that was built before for %s may be lost, although releases may name it: %v", spec.ID, err),
+				Severity: plan.SeverityWarning, Pos: spec.Pos, Message: fmt.Sprintf("the previous image of %s may be removed from the registry, although releases may name it: %v", spec.ID, err),
 			}})
 		}
 	}

@@ -50,7 +50,7 @@ func Read(data []byte) (*Document, error) {
 	return read(data, maxDepth)
 }
 
-// An outer has the fields by which the formats are told apart.
+// An outer has the fields that distinguish the formats.
 type outer struct {
 	SPDXVersion   string          `json:"spdxVersion"`
 	BOMFormat     string          `json:"bomFormat"`
@@ -164,7 +164,7 @@ func readSPDX(data []byte) (*Document, error) {
 			packages = append(packages, one)
 		}
 	}
-	if len(packages) == 0 && len(described) > 1 { // a list of packages, all of which it describes
+	if len(packages) == 0 && len(described) > 1 { // it describes each package, as a list does
 		packages = described
 	}
 	return &Document{SPDX, sorted(packages)}, nil

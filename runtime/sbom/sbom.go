@@ -41,7 +41,7 @@ type Image struct {
 	Packages []Package `json:"packages"`
 	// Formats are those of its SBOMs; none: it has no SBOM.
 	Formats []Format `json:"formats"`
-	// Without are the platforms of the image of which it has no SBOM, if it has one of others.
+	// Without are the platforms of the image that have no SBOM, if others have one.
 	Without []string `json:"without,omitempty"`
 	// Why is why there are no packages, or not all.
 	Why Why `json:"why,omitempty"`

@@ -67,7 +67,7 @@ func (s *Secret) Binary(op syntax.Token, _ starlark.Value, _ starlark.Side) (sta
 // Instead says where a secret can be used.
 func (s *Secret) Instead(typ string) string {
 	if typ == "signing_key" {
-		return "write sign = signing_key(it)"
+		return "write sign = signing_key(secret(…))"
 	}
 	return secretHint
 }

@@ -67,7 +67,14 @@ func (r *run) findSigner() *sched.Task {
 		if errors.Is(err, ErrNotFound) && r.track == nil { // a preview without the key, which signs nothing
 			return nil
 		}
-		r.signerErr = Advise(fmt.Errorf("%s: the key of sign=: %w", sign.Pos, err), Advice{Do: "give the key with --secrets, or write sign = … only for the environments whose runs have it"})
+		do := "give the key with --secrets, or write sign = … only for the environments whose runs have it"
+		if !errors.Is(err, ErrNotFound) {
+			do = "correct the key, or its password, where --secrets finds it"
+		}
+		if _, known := AdviceOf(err); !known { // such as that of a secret manager
+			err = Advise(err, Advice{Do: do})
+		}
+		r.signerErr = fmt.Errorf("%s: the key of sign=: %w", sign.Pos, err)
 		return nil
 	}}
 }

@@ -59,9 +59,8 @@ func (o Options) Check() error {
 	for _, q := range []struct{ what, value, example string }{
 		{"the size of the cache", o.Storage, "50Gi"}, {"the CPUs of a build", o.CPU, "4"}, {"the memory of a build", o.Memory, "4Gi"},
 	} {
-		amount, err := resource.ParseQuantity(q.value)
-		if err != nil || amount.Sign() <= 0 {
-			return fmt.Errorf("%s is %q: it must be a quantity such as %s", q.what, q.value, q.example)
+		if _, err := positive(q.value, q.example); err != nil {
+			return fmt.Errorf("%s is %q: %w", q.what, q.value, err)
 		}
 	}
 	if cpu := resource.MustParse(o.CPU); cpu.Cmp(resource.MustParse("1000")) > 0 {
@@ -132,9 +131,15 @@ func (o Options) objects(namespace, certificate string) ([]*unstructured.Unstruc
 
 // Size returns the number of bytes of a quantity, such as 50Gi.
 func Size(quantity string) (int64, error) {
+	amount, err := positive(quantity, "50Gi")
+	return amount.Value(), err
+}
+
+// positive parses a quantity, which must be greater than zero.
+func positive(quantity, example string) (resource.Quantity, error) {
 	amount, err := resource.ParseQuantity(quantity)
 	if err != nil || amount.Sign() <= 0 {
-		return 0, errors.New("it must be a quantity such as 50Gi")
+		return resource.Quantity{}, fmt.Errorf("it must be a quantity such as %s", example)
 	}
-	return amount.Value(), nil
+	return amount, nil
 }

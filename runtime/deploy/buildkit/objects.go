@@ -70,6 +70,7 @@ func (o Options) Check() error {
 		return fmt.Errorf("the size of the cache is %s: it must be at least 1G", o.Storage)
 	}
 	if o.Image != "" && (strings.ContainsAny(o.Image, " \t\n\"'") || strings.Contains(o.Image, "://")) {
+		// It is not shown: it may have a password in it.
 		return errors.New("the image must be a reference such as registry.example.com/mirror/buildkit:v0.33.1")
 	}
 	return nil

@@ -21,7 +21,7 @@ var rules = []Rule{
 	{
 		"covers-nothing", "A pattern of `signed()` covers no image.",
 		"A misspelt pattern requires no signature of anything. Patterns are compared with complete names without tags, such as `docker.io/library/redis`; `*` stands for any characters. There is no finding " +
-			"if the pipeline has charts or manifests that name images, or builds images for a registry that it does not name.", false,
+			"if the pipeline has charts or manifests that name images, builds images for a registry that it does not name, or has more than 100,000 pairs of a pattern and an image.", false,
 	},
 	{
 		"dockerfile", "A Dockerfile has a mistake that BuildKit knows.",

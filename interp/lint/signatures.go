@@ -6,6 +6,9 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
+// maxCovers limits how often it is looked up whether a pattern covers an image: some seconds.
+const maxCovers = 100_000
+
 // signatures finds patterns of signed() that cover no image, if all images have names that the
 // plan knows: those of charts and manifests do not, nor what is built for a registry that the
 // plan does not name.
@@ -28,6 +31,13 @@ func (l *planLinter) signatures() {
 		for _, from := range s.AllImages() {
 			images = append(images, from.Mirror+from.Ref)
 		}
+	}
+	patterns := 0
+	for _, rule := range l.plan.Pipeline.Verify {
+		patterns += len(rule.Images)
+	}
+	if patterns*len(images) > maxCovers {
+		return
 	}
 	for _, rule := range l.plan.Pipeline.Verify {
 		for _, pattern := range rule.Images {

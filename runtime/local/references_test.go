@@ -1,12 +1,10 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -113,25 +111,6 @@ func TestFetchWithoutProgram(t *testing.T) {
 	opts.Hide = nil
 	if err := opts.FetchSecrets(t.Context()); err != nil {
 		t.Errorf("a plan without secrets needs the program: %v", err)
-	}
-}
-
-// TestFetchCancelled: the program ends with the run.
-func TestFetchCancelled(t *testing.T) {
-	started := filepath.Join(t.TempDir(), "started")
-	if err := syscall.Mkfifo(started, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	opts, _ := fakeManagers(t, "echo >'"+started+"'\nexec sleep 600\n")
-	opts.Secrets, opts.Hide = Secrets{source(t, "s.yaml", "a: ref+vault://secret/a\n")}, []plan.SecretRef{{Name: "a"}}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	stop := errors.New("interrupted")
-	go func() {
-		_, _ = os.ReadFile(started) // waits until the program writes
-		cancel(stop)
-	}()
-	if err := opts.FetchSecrets(ctx); !errors.Is(err, stop) {
-		t.Errorf("got %v, want %v", err, stop)
 	}
 }
 

@@ -230,7 +230,7 @@ func BenchmarkTwoBuilders(b *testing.B) {
 		together(b, c)
 		builders = append(builders, strings.TrimSpace(out.String()))
 	}
-	registry := n.newCrossing(b, imagesHandler())
+	registry := n.newKillingRegistry(b, imagesHandler())
 	var took sides
 	for i := 0; b.Loop(); i++ {
 		for m := range 2 {

@@ -289,6 +289,7 @@ func TestCheckAddress(t *testing.T) {
 		"unix:///var/run/docker.sock":  "that is the socket of Docker: use docker:// for the engine of the docker program, or docker://CONTEXT",
 		"kube://":                      "that is not an address",
 		"kube://a/b":                   "the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run",
+		"kube://-":                     "the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run",
 		"kube://a?context=b&context=c": "context= needs one value: the name of a context of the kubeconfig",
 		"kube://a?namespace=b":         "\"namespace\" is not known: the only parameter is context=CONTEXT",
 		"http://x": "http:// is not known: an address is such as unix:///run/buildkit/buildkitd.sock, tcp://host:1234, ssh://user@host, docker-container://name, " +

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // farmScheme begins the address of a farm, kube://NAMESPACE?context=CONTEXT.
@@ -44,7 +46,7 @@ func parseFarm(addr string) (Farm, error) {
 	rest, ok := strings.CutPrefix(addr, farmScheme)
 	namespace, query, _ := strings.Cut(rest, "?")
 	values, err := url.ParseQuery(query)
-	if !ok || err != nil || namespace == "" || strings.Trim(namespace, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if !ok || err != nil || plan.CheckName(namespace, plan.MaxName) != nil {
 		return Farm{}, errors.New("the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run")
 	}
 	for name, all := range values {

@@ -99,8 +99,8 @@ func (h *host) start(t *testing.T, dir, registry string) (cmd *exec.Cmd, out *by
 	return cmd, out
 }
 
-// A crossing is the registry of one turn, at which the process of a host can be killed.
-type crossing struct {
+// A killingRegistry is the registry of one round, at which the process of a host can be killed.
+type killingRegistry struct {
 	addr string
 	real http.Handler
 
@@ -113,14 +113,14 @@ type crossing struct {
 	kill   func()
 }
 
-// newCrossing serves a registry at the gateway.
-func (n *network) newCrossing(t testing.TB, real http.Handler) *crossing {
+// newKillingRegistry serves a registry at the gateway.
+func (n *network) newKillingRegistry(t testing.TB, real http.Handler) *killingRegistry {
 	t.Helper()
 	l, err := net.Listen("tcp", n.gateway+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &crossing{addr: l.Addr().String(), real: real, passed: map[string][]string{}, claims: make(chan struct{}), at: -1}
+	c := &killingRegistry{addr: l.Addr().String(), real: real, passed: map[string][]string{}, claims: make(chan struct{}), at: -1}
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: c, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}}
 	server.Start()
 	t.Cleanup(server.Close)
@@ -128,7 +128,7 @@ func (n *network) newCrossing(t testing.TB, real http.Handler) *crossing {
 }
 
 // ServeHTTP implements [http.Handler].
-func (c *crossing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *killingRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from, _, _ := net.SplitHostPort(r.RemoteAddr)
 	c.mu.Lock()
 	here := from == c.victim && len(c.passed[from]) == c.at
@@ -163,49 +163,49 @@ func TestHostKills(t *testing.T) {
 	dir := func(t *testing.T) string {
 		return workspace(t, files{"web/Dockerfile": shell + "COPY x /\nRUN echo built; sleep 1\n", "web/busybox": "", "web/x": runtimetest.Unique("x")})
 	}
-	// An undisturbed run shows which requests there are.
-	var calm []string
+	// An undisturbed run shows which requests a run sends.
+	var undisturbed []string
 	for i, h := range n.hosts {
-		c := n.newCrossing(t, real)
-		cmd, out := h.start(t, dir(t), c.addr+"/"+runtimetest.Unique("calm"))
+		c := n.newKillingRegistry(t, real)
+		cmd, out := h.start(t, dir(t), c.addr+"/"+runtimetest.Unique("undisturbed"))
 		if err := cmd.Wait(); err != nil {
-			t.Fatalf("a run in peace: %v\n%s", err, out)
+			t.Fatalf("the undisturbed run: %v\n%s", err, out)
 		}
 		if i == 0 {
 			c.mu.Lock()
-			calm = c.passed[h.addr]
+			undisturbed = c.passed[h.addr]
 			c.mu.Unlock()
 		}
 	}
-	turns := min(*kills, 2*len(calm))
+	rounds := min(*kills, 2*len(undisturbed))
 	slots := make(chan struct{}, 4)
 	var killed sync.Map
 	var wait sync.WaitGroup
-	for turn := range turns {
+	for round := range rounds {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			at := turn * len(calm) / turns
-			if n.turn(t, real, dir(t), at, turn%2 == 1, turn%4 < 2) {
-				killed.Store(turn, calm[at])
+			at := round * len(undisturbed) / rounds
+			if n.round(t, real, dir(t), at, round%2 == 1, round%4 < 2) {
+				killed.Store(round, undisturbed[at])
 			}
 		})
 	}
 	wait.Wait()
 	count := 0
 	killed.Range(func(_, at any) bool { count++; t.Log("killed at", at); return true })
-	t.Logf("%d of %d processes were killed, at %d requests", count, turns, len(calm))
-	if count < turns/2 {
-		t.Errorf("%d processes were killed, want most of %d", count, turns)
+	t.Logf("%d of %d processes were killed, at %d requests", count, rounds, len(undisturbed))
+	if count < rounds/2 {
+		t.Errorf("%d processes were killed, want most of %d", count, rounds)
 	}
 }
 
-// turn is one turn of TestHostKills. together starts the other host when the victim claims the
+// round is one round of TestHostKills. together starts the other host when the victim claims the
 // build, and otherwise when the victim is dead.
-func (n *network) turn(t *testing.T, real http.Handler, dir string, at int, after, together bool) (killed bool) {
-	prefix := "/" + runtimetest.Unique("turn")
+func (n *network) round(t *testing.T, real http.Handler, dir string, at int, after, together bool) (killed bool) {
+	prefix := "/" + runtimetest.Unique("round")
 	what := fmt.Sprintf("a kill at request %d, after it %v, together %v", at, after, together)
-	c := n.newCrossing(t, real)
+	c := n.newKillingRegistry(t, real)
 	victim, other := n.hosts[0], n.hosts[1]
 	started, dead := make(chan *exec.Cmd, 1), make(chan struct{})
 	var died atomic.Bool

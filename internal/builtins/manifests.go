@@ -53,7 +53,7 @@ var manifestsFunc = declare("manifests", "service",
 					}
 				}
 			}
-			if len(s.Objects) == 0 && c.Valid("sources") {
+			if len(s.Claims().Objects) == 0 && c.Valid("sources") {
 				c.wrong("sources", explain.Errorf("they contain no objects").WithHint(`write, for example, manifests(%q, "k8s/%s.yaml")`, a.Name, a.Name))
 			}
 		}
@@ -253,7 +253,7 @@ func (c *Call) addObjects(s *Service, objects []manifest.Object, pos plan.Pos) e
 		return err
 	}
 	for _, o := range objects {
-		s.Objects = append(s.Objects, Object{o, pos})
+		s.claim().Objects = append(s.claim().Objects, Object{o, pos})
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (c *Call) releaseNamespace(s *Service, namespace string) {
 	if !c.says("namespace") || !c.Valid("namespace") {
 		return
 	}
-	s.NamespacePos = c.ArgPos("namespace", nil)
+	s.claim().NamespacePos = c.ArgPos("namespace", nil)
 	if s.Plan.Namespace = namespace; namespace == "" || len(namespace) > maxTemplate {
 		c.wrong("namespace", wrongNamespace(plan.Pipeline{Namespace: namespace}, "", "that of the environment"))
 		s.Plan.Namespace = ""

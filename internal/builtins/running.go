@@ -75,7 +75,7 @@ func (c *Call) running(t plan.ServiceType, s *Service, a *common) {
 		n := &plan.Network{From: []string{}}
 		for i, from := range *r.Network {
 			n.From = append(n.From, from.name)
-			s.Peers = append(s.Peers, Peer{from.name, c.ArgPos("network", i)})
+			s.claim().Peers = append(s.claim().Peers, Peer{from.name, c.ArgPos("network", i)})
 		}
 		w.Network = n
 	}

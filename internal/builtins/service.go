@@ -23,18 +23,38 @@ type Service struct {
 	Image    *Image       // nil: the chart brings its own
 	Images   []NamedImage // what it has besides Image
 	Stack    []plan.Frame
-	Public   []Public  // addresses outside of the cluster that its generated chart requests
-	Locals   []Local   // ports of this machine that it requests
-	Mounted  []Mounted // claims that are not its own
-	Unbuilt  Unbuilt   // zero: nothing is left out
-	Objects  []Object  // of a service of type MANIFESTS
 
-	Peers     []Peer     // services that may connect to it, if only some may
+	claims   *Claims // nil: none
+	hostRead bool
+}
+
+// Claims are what the checks of the whole file need of a service, and few services have.
+type Claims struct {
+	Public    []Public   // addresses outside of the cluster that its generated chart requests
+	Locals    []Local    // ports of this machine that it requests
+	Mounted   []Mounted  // claims that are not its own
 	NodePorts []NodePort // ports of the nodes that its generated chart requests
+	Peers     []Peer     // services that may connect to it, if only some may
+	Objects   []Object   // of a service of type MANIFESTS
+	Unbuilt   Unbuilt    // zero: nothing is left out
 
 	NamespacePos plan.Pos // of its namespace=, if it has one
+}
 
-	hostRead bool
+// Claims returns the claims of the service.
+func (s *Service) Claims() *Claims {
+	if s.claims == nil {
+		return &Claims{}
+	}
+	return s.claims
+}
+
+// claim returns the claims of the service for additions.
+func (s *Service) claim() *Claims {
+	if s.claims == nil {
+		s.claims = &Claims{}
+	}
+	return s.claims
 }
 
 // A Public is an address of the Ingress of a generated chart.

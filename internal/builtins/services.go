@@ -169,7 +169,9 @@ func (c *Call) chosenImage(s *Service, a *built) *Image {
 	}
 	if s.Plan.Chart != nil && a.Source == nil && a.Build == nil {
 		if !c.Given("source") && !c.Given("build") && !c.Given("image") {
-			s.Unbuilt = c.unbuilt()
+			if left := c.unbuilt(); left.Dockerfile != "" {
+				s.claim().Unbuilt = left
+			}
 		}
 		return nil
 	}
@@ -215,17 +217,25 @@ func (c *Call) service(t plan.ServiceType, name string, a *common, timeout durat
 	if a.Chart == nil {
 		c.expansions(a.Env)
 	}
-	s.Locals = c.ports(w, a.Ports)
+	if locals := c.ports(w, a.Ports); locals != nil {
+		s.claim().Locals = locals
+	}
 	c.exposed(t, w.Ports, a.Chart != nil)
-	s.Mounted = c.volumes(w, a.Volumes)
+	if mounted := c.volumes(w, a.Volumes); mounted != nil {
+		s.claim().Mounted = mounted
+	}
 	c.files(w, a.Files)
 	if a.Chart == nil {
 		c.mountPoints(a)
 	}
 	if a.Chart == nil && t != plan.Job {
 		c.oneVolume(a)
-		s.Public = c.public(w.Ports, a.Values)
-		s.NodePorts = c.nodePorts(w.Ports)
+		if public := c.public(w.Ports, a.Values); public != nil {
+			s.claim().Public = public
+		}
+		if nodePorts := c.nodePorts(w.Ports); nodePorts != nil {
+			s.claim().NodePorts = nodePorts
+		}
 	}
 	if t != plan.Job && a.Chart == nil && c.Valid("name") {
 		c.wrong("name", checkServiceName(name, w.Ports))

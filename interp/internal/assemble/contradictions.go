@@ -18,7 +18,7 @@ func (a *assembly) addresses(services []*builtins.Service) {
 	first := map[address]*builtins.Service{}
 	where := map[address]plan.Pos{}
 	for _, s := range services {
-		for _, p := range s.Public {
+		for _, p := range s.Claims().Public {
 			at := address{p.Class, p.Host, p.Path}
 			other := first[at]
 			if s.Plan.Skip {
@@ -61,7 +61,7 @@ func (a *assembly) certificates(services []*builtins.Service) {
 		})
 	}
 	for _, s := range services {
-		for _, p := range s.Public {
+		for _, p := range s.Claims().Public {
 			if p.TLS == nil || s.Plan.Skip {
 				continue
 			}
@@ -102,7 +102,7 @@ func secretOf(t *plan.TLS) string {
 func (a *assembly) locals(services []*builtins.Service) {
 	var first holders[int]
 	for _, s := range services {
-		for _, l := range s.Locals {
+		for _, l := range s.Claims().Locals {
 			first.hold(a, s, l.Port, l.Pos, "the local port %d", l.Port, "a local port leads to one port of one service: give each another local = …")
 		}
 	}
@@ -117,7 +117,7 @@ func (a *assembly) nodePorts(services []*builtins.Service) {
 	}
 	var first holders[node]
 	for _, s := range services {
-		for _, p := range s.NodePorts {
+		for _, p := range s.Claims().NodePorts {
 			if !s.Plan.Skip {
 				first.hold(a, s, node{p.Port, p.Protocol}, p.Pos, "port %d of the nodes", p.Port, "a port of the nodes leads to one port of one service: give each another node_port = …")
 			}
@@ -163,7 +163,7 @@ func (a *assembly) peers(services []*builtins.Service) {
 	var names []string
 	var known map[string]bool
 	for _, s := range services {
-		for _, p := range s.Peers {
+		for _, p := range s.Claims().Peers {
 			if known == nil {
 				known = make(map[string]bool, len(services))
 				for _, other := range services {
@@ -226,7 +226,7 @@ func (a *assembly) unbuilt(p *plan.Plan, services []*builtins.Service) {
 		}
 	}
 	for _, s := range services {
-		u := s.Unbuilt
+		u := s.Claims().Unbuilt
 		if u.Dockerfile == "" || built[u.Dockerfile] {
 			continue
 		}

@@ -22,7 +22,7 @@ func (a *assembly) disks(services []*builtins.Service) {
 	var own map[string]owner
 	users := map[string]user{}
 	for _, s := range services {
-		for _, m := range s.Mounted {
+		for _, m := range s.Claims().Mounted {
 			if own == nil {
 				own = map[string]owner{}
 				for _, o := range services {

@@ -21,7 +21,7 @@ func (a *assembly) namespaces(p *plan.Plan, services []*builtins.Service) {
 			continue
 		}
 		a.session.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: s.NamespacePos, Stack: s.Stack, Hint: wrong.Hint, Suggest: wrong.Suggest,
+			Severity: plan.SeverityError, Pos: s.Claims().NamespacePos, Stack: s.Stack, Hint: wrong.Hint, Suggest: wrong.Suggest,
 			Message: fmt.Sprintf("%s: namespace: %s", strings.ToLower(string(s.Plan.Type)), wrong.Msg),
 		})
 		s.Plan.Namespace = ""

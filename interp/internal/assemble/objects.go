@@ -21,7 +21,7 @@ func (a *assembly) objects(p *plan.Plan, services []*builtins.Service) {
 		if s.Plan.Namespace != "" {
 			whose = "the service"
 		}
-		for _, o := range s.Objects {
+		for _, o := range s.Claims().Objects {
 			if o.Namespace != "" && o.Namespace != namespace && p.Pipeline.Name != "" {
 				field := "metadata.namespace: the object is"
 				if o.APIVersion == "" {

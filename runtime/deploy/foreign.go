@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/namespaced"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
@@ -26,12 +23,7 @@ func (d *Deployer) whyForeign(ctx context.Context, key runtime.EnvironmentKey, g
 	if err != nil || len(foreign) == 0 {
 		return "", err
 	}
-	const shown = 5
-	text := strings.Join(foreign[:min(len(foreign), shown)], ", ")
-	if more := len(foreign) - shown; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", text, key.Namespace()), nil
+	return fmt.Sprintf("pipe did not make all that is in it: %s; to delete all of it, with its data: kubectl delete namespace %s", namespaced.Some(foreign), key.Namespace()), nil
 }
 
 // foreignObjects returns the objects in the namespace of an environment that pipe did not create
@@ -46,52 +38,25 @@ func (d *Deployer) foreignObjects(ctx context.Context, key runtime.EnvironmentKe
 	if err != nil {
 		foreign = append(foreign, fmt.Sprintf("what cannot be asked for (%v)", err))
 	}
-	var (
-		mu   sync.Mutex
-		wg   sync.WaitGroup
-		errs []error
-	)
-	for _, kind := range kinds {
-		wg.Go(func() {
-			names, err := d.foreignOf(ctx, key, kind.resource, gone)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case apierrors.IsForbidden(err):
-				foreign = append(foreign, kind.resource.Resource+", which may not be listed")
-			case err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err):
-				errs = append(errs, fmt.Errorf("list %s: %w", kind.resource.Resource, d.explain(ctx, err)))
-			}
-			for _, name := range names {
-				foreign = append(foreign, strings.ToLower(kind.kind)+" "+name)
-			}
-		})
-	}
-	wg.Wait()
-	slices.Sort(foreign)
-	return foreign, errors.Join(errs...)
-}
-
-func (d *Deployer) foreignOf(ctx context.Context, key runtime.EnvironmentKey, kind schema.GroupVersionResource, gone func(release string) bool) ([]string, error) {
-	list, err := d.cluster.Metadata.Resource(kind).Namespace(key.Namespace()).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, m := range list.Items {
-		release := releaseOf(&m.ObjectMeta)
-		owner := runtime.OwnerOf(m.Labels)
+	var errs []error
+	for _, l := range namespaced.List(ctx, d.cluster.Metadata, key.Namespace(), kinds) {
 		switch {
-		case len(m.OwnerReferences) > 0, m.DeletionTimestamp != nil, owner == key.Owner():
-		case owner == (runtime.EnvironmentKey{}) && release != "" && gone(release):
-		case kind.Resource == "configmaps" && m.Name == "kube-root-ca.crt":
-		case kind.Resource == "serviceaccounts" && m.Name == "default":
-		case kind.Resource == "secrets" && m.Annotations[corev1.ServiceAccountNameKey] != "":
-		default:
-			names = append(names, m.Name)
+		case apierrors.IsForbidden(l.Err):
+			foreign = append(foreign, l.Resource.Resource+", which may not be listed")
+		case l.Err != nil && !apierrors.IsNotFound(l.Err) && !apierrors.IsMethodNotSupported(l.Err):
+			errs = append(errs, fmt.Errorf("list %s: %w", l.Resource.Resource, d.explain(ctx, l.Err)))
+		}
+		for i := range l.Objects {
+			m := &l.Objects[i]
+			release, owner := releaseOf(&m.ObjectMeta), runtime.OwnerOf(m.Labels)
+			left := owner == (runtime.EnvironmentKey{}) && release != "" && gone(release)
+			if !l.ByCluster(m) && owner != key.Owner() && !left {
+				foreign = append(foreign, l.Name(m.Name))
+			}
 		}
 	}
-	return names, nil
+	slices.Sort(foreign)
+	return foreign, errors.Join(errs...)
 }
 
 // releaseOf returns the release that an object belongs to, or was created for, such as

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,9 +15,9 @@ import (
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/resource"
-	"k8s.io/client-go/discovery"
 
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/internal/namespaced"
 	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
@@ -130,27 +129,14 @@ func (r remaining) next(namespace string) string {
 // listed are omitted; if nothing is found, the conditions of the namespace are
 // used.
 func (d *Deployer) remainingIn(ctx context.Context, n *corev1.Namespace) remaining {
-	var (
-		mu   sync.Mutex
-		wg   sync.WaitGroup
-		left remaining
-	)
+	var left remaining
 	d.cluster.mapper.Reset()        // the discovery data may be outdated
 	kinds, _ := d.namespacedKinds() // the conditions report what cannot be discovered
-	for _, kind := range kinds {
-		wg.Go(func() {
-			list, err := d.cluster.Metadata.Resource(kind.resource).Namespace(n.Name).List(ctx, metav1.ListOptions{})
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, m := range list.Items {
-				left.objects = append(left.objects, remainingObject{strings.ToLower(kind.kind), kind.resource.GroupResource().String(), m.Name, m.Finalizers})
-			}
-		})
+	for _, l := range namespaced.List(ctx, d.cluster.Metadata, n.Name, kinds) {
+		for _, m := range l.Objects {
+			left.objects = append(left.objects, remainingObject{strings.ToLower(l.Kind.Kind), l.Resource.GroupResource().String(), m.Name, m.Finalizers})
+		}
 	}
-	wg.Wait()
 	slices.SortFunc(left.objects, func(a, b remainingObject) int {
 		if held := min(len(b.finalizers), 1) - min(len(a.finalizers), 1); held != 0 {
 			return held
@@ -171,30 +157,14 @@ func (d *Deployer) remainingIn(ctx context.Context, n *corev1.Namespace) remaini
 // volumes and to end pods.
 const goneTime = 5 * time.Minute
 
-// A namespacedKind is a namespaced kind of object.
-type namespacedKind struct {
-	kind     string
-	resource schema.GroupVersionResource
-}
-
 // namespacedKinds returns the kinds whose objects can be listed and deleted,
 // except for those that the cluster itself creates all the time. err names the
 // API groups that could not be queried.
-func (d *Deployer) namespacedKinds() (kinds []namespacedKind, err error) {
-	lists, err := discovery.ServerPreferredNamespacedResources(d.cluster.discovery)
-	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			continue
-		}
-		for _, kind := range list.APIResources {
-			if !slices.Contains(kind.Verbs, "list") || !slices.Contains(kind.Verbs, "delete") || kind.Name == "events" || kind.Name == "endpoints" {
-				continue
-			}
-			kinds = append(kinds, namespacedKind{kind.Kind, gv.WithResource(kind.Name)})
-		}
-	}
-	return kinds, err
+func (d *Deployer) namespacedKinds() (kinds []namespaced.Kind, err error) {
+	kinds, err = namespaced.Kinds(d.cluster.discovery)
+	return slices.DeleteFunc(kinds, func(k namespaced.Kind) bool {
+		return k.Resource.Resource == "events" || k.Resource.Resource == "endpoints"
+	}), err
 }
 
 // goneWith waits until an object that is being deleted is gone. see is called

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
+
+	"github.com/pipelinefile/pipe/runtime/internal/namespaced"
 )
 
 // Going is what Down deletes.
@@ -136,12 +136,7 @@ func (f *Farm) deleteNamespace(ctx context.Context) (kept string, err error) {
 		return "", err
 	}
 	if len(others) > 0 {
-		const shown = 5
-		text := strings.Join(others[:min(len(others), shown)], ", ")
-		if more := len(others) - shown; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		return "pipe has not created all that is in it: " + text, nil
+		return "pipe has not created all that is in it: " + namespaced.Some(others), nil
 	}
 	err = f.client.CoreV1().Namespaces().Delete(ctx, f.namespace, deletion(found))
 	switch {
@@ -160,46 +155,27 @@ func (f *Farm) others(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds, err := namespaced.Kinds(f.client.Discovery())
 	var others []string
-	lists, err := f.client.Discovery().ServerPreferredNamespacedResources()
 	if err != nil {
 		if !discovery.IsGroupDiscoveryFailedError(err) {
 			return nil, explain(err)
 		}
 		others = append(others, fmt.Sprintf("kinds that the API server could not list (%v)", err))
 	}
-	for _, list := range discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list", "delete"}}, lists) {
-		group, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			return nil, err
+	for _, l := range namespaced.List(ctx, client, f.namespace, kinds) {
+		switch {
+		case apierrors.IsForbidden(l.Err):
+			others = append(others, l.Resource.Resource+", which you have no permission to list")
+		case l.Err != nil && !apierrors.IsNotFound(l.Err) && !apierrors.IsMethodNotSupported(l.Err):
+			return nil, fmt.Errorf("list %s: %w", l.Resource.Resource, l.Err)
 		}
-		for _, r := range list.APIResources {
-			found, err := client.Resource(group.WithResource(r.Name)).Namespace(f.namespace).List(ctx, metav1.ListOptions{})
-			switch {
-			case apierrors.IsForbidden(err):
-				others = append(others, r.Name+", which you have no permission to list")
-				continue
-			case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-				continue
-			case err != nil:
-				return nil, fmt.Errorf("list %s: %w", r.Name, err)
-			}
-			for i := range found.Items {
-				if m := &found.Items[i]; !ours(m) && !byCluster(r.Name, m) {
-					others = append(others, strings.ToLower(r.Kind)+" "+m.Name)
-				}
+		for i := range l.Objects {
+			if m := &l.Objects[i]; !ours(m) && l.Resource.Resource != "events" && !l.ByCluster(m) {
+				others = append(others, l.Name(m.Name))
 			}
 		}
 	}
 	slices.Sort(others)
 	return slices.Compact(others), nil
-}
-
-// byCluster reports whether an object is made by the cluster itself, or goes with its owner.
-func byCluster(resource string, m *metav1.PartialObjectMetadata) bool {
-	return len(m.OwnerReferences) > 0 || m.DeletionTimestamp != nil ||
-		resource == "events" ||
-		resource == "configmaps" && m.Name == "kube-root-ca.crt" ||
-		resource == "serviceaccounts" && m.Name == "default" ||
-		resource == "secrets" && m.Annotations[corev1.ServiceAccountNameKey] != ""
 }

@@ -150,7 +150,7 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes && !a.asks() {
-				return usagef(cmd, "down asks for confirmation, but there is no terminal: confirm with --yes")
+				return cannotAsk(cmd, "")
 			}
 			return a.withFarm(cmd, flags, func(farm *buildkit.Farm) error { return a.removeFarm(cmd.Context(), farm, yes, caches) })
 		},

@@ -46,7 +46,7 @@ it can remove at most and asks for confirmation. Without a terminal it requires 
 				limit.Bytes = size
 			}
 			if !yes && !dryRun && !a.asks() {
-				return usagef(cmd, "prune asks for confirmation, but there is no terminal: confirm with --yes, or use --dry-run")
+				return cannotAsk(cmd, ", or use --dry-run")
 			}
 			opts, err := a.partOptions(cmd, part, evaluation{workspace: a.dir}, true)
 			if err != nil {
@@ -62,8 +62,7 @@ it can remove at most and asks for confirmation. Without a terminal it requires 
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringSliceVar(&part.buildkit, "buildkit", nil, "the `address` of a builder, e.g. --buildkit tcp://builder:1234; repeatable (default: $BUILDKIT_HOST, else the embedded one)")
-	fs.StringVar(&part.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
+	part.addBuilders(cmd, "the `address` of a builder, e.g. --buildkit tcp://builder:1234; repeatable")
 	fs.DurationVar(&olderThan, "older-than", defaultAge, "keep what was used less than this `time` ago, e.g. --older-than 720h")
 	fs.StringVar(&keep, "keep", "", "keep this `amount` of each cache, of what was used last, e.g. --keep 50Gi (default: 0)")
 	fs.BoolVar(&yes, "yes", false, "do not ask, e.g. pipe builders prune --yes")

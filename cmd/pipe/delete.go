@@ -39,7 +39,7 @@ It lists what it will delete and asks for confirmation. Without a terminal it re
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer a.hide()
 			if !yes && !a.asks() {
-				return usagef(cmd, "delete asks for confirmation, but there is no terminal: confirm with --yes")
+				return cannotAsk(cmd, "")
 			}
 			if keepVolumes && len(flags.run.services) > 0 {
 				return usagef(cmd, "--keep-volumes applies to a whole environment: deleting services always keeps their volumes")
@@ -107,6 +107,12 @@ func goingReleases(ctx context.Context, rt *local.Runtime, env *runtime.Environm
 
 // asks reports whether the user can be asked.
 func (a *app) asks() bool { return a.terminal() && a.typed != nil && a.typed() }
+
+// cannotAsk returns the error of a verb that asks for confirmation, without a terminal. instead is
+// what else can be done than to confirm with --yes; empty: nothing.
+func cannotAsk(cmd *cobra.Command, instead string) error {
+	return usagef(cmd, "%s asks for confirmation, but there is no terminal: confirm with --yes%s", cmd.Name(), instead)
+}
 
 // confirm lists what will be deleted, and asks for confirmation.
 func (a *app) confirm(going ui.Going) error {

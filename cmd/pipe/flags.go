@@ -70,14 +70,19 @@ func (f *partFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.registry, "registry", "",
 		"keep images in this `registry`, e.g. --registry registry.example.com/shop (default: registry= of the Pipelinefile, else the embedded one)")
-	fs.StringSliceVar(&f.buildkit, "buildkit", nil,
-		"build at this `address`, e.g. --buildkit tcp://builder:1234; repeatable, builds are distributed (default: $BUILDKIT_HOST, else the embedded one)")
-	fs.StringVar(&f.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
+	f.addBuilders(cmd, "build at this `address`, e.g. --buildkit tcp://builder:1234; repeatable, builds are distributed")
 	fs.StringVar(&f.cache, "build-cache", "", "keep the cache of builds in this `repository` of a registry, too, e.g. --build-cache registry.example.com/shop/cache")
 	fs.StringArrayVar(&f.secrets, "secrets", nil, "take the values of secrets from a `source`: a .env or YAML file, which may be encrypted by SOPS or refer to managers, - for standard input, env: or env:PREFIX_ "+
 		"for variables of the environment, e.g. --secrets secrets.env; repeatable, the first that has a secret takes precedence")
 	fs.IntVar(&f.keepRuns, "keep-runs", 50, "keep the records of this `number` of runs of the environment, e.g. --keep-runs 200")
 	f.addCluster(cmd)
+}
+
+// addBuilders adds the flags that select builders.
+func (f *partFlags) addBuilders(cmd *cobra.Command, help string) {
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.buildkit, "buildkit", nil, help+" (default: $BUILDKIT_HOST, else the embedded one)")
+	fs.StringVar(&f.tls, "buildkit-tls", "", "a `directory` with ca.pem, cert.pem and key.pem for a builder at tcp://, e.g. --buildkit-tls ~/.buildkit")
 }
 
 // addCluster adds the flags that select the cluster and where its state is.

@@ -110,7 +110,7 @@ It lists what it will remove and asks for confirmation. Without a terminal it re
 				return usagef(cmd, "--older-than %s: at least %s, because a run may still need what it has just built", flags.olderThan, leastAge)
 			}
 			if !yes && !dryRun && !a.asks() {
-				return usagef(cmd, "prune asks for confirmation, but there is no terminal: confirm with --yes, or use --dry-run")
+				return cannotAsk(cmd, ", or use --dry-run")
 			}
 			return a.withImages(cmd, flags, func(im *local.Images) error {
 				return a.pruneImages(cmd.Context(), im, flags, show, pruneFlags{yes, dryRun, forget})

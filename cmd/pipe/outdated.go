@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,6 +8,7 @@ import (
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/inspect"
+	"github.com/pipelinefile/pipe/runtime/local"
 )
 
 func (a *app) outdatedCmd() *cobra.Command {
@@ -33,42 +33,20 @@ listed, and the exit status is 1. Images that are deployed as charts and manifes
 		Example: `  pipe outdated staging
   pipe outdated staging --detailed-exitcode || echo "status $?"
   pipe outdated shop/staging -o json | jq -r '.images[] | select(.moved) | .image'`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return takes("ENV")(cmd, args)
-			}
-			return nil
-		},
-		ValidArgsFunction: a.completeEnvironments(&target.part, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			defer a.hide()
-			if _, err := a.progress(cmd, show); err != nil {
-				return err
-			}
-			name := "default"
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return a.outdated(cmd, name, target, show, detail)
-		},
 	}
-	cmd.Flags().StringVar(&target.part.registry, "registry", "",
-		"the `registry` of the environment's images, e.g. --registry registry.example.com/shop (default: registry= of its Pipelinefile, else the embedded one)")
 	cmd.Flags().BoolVar(&detail, "detailed-exitcode", false, "exit with status 2 if a tag has moved, e.g. pipe outdated staging --detailed-exitcode")
-	target.env.add(cmd)
-	target.part.addCluster(cmd)
+	a.onImages(cmd, &target, &show, func(name string) error { return a.outdated(cmd, name, target, show, detail) })
 	show.add(cmd)
 	return cmd
 }
 
 func (a *app) outdated(cmd *cobra.Command, name string, target targetFlags, show showFlags, detail bool) error {
-	ctx := cmd.Context()
-	a.current().Doing("looking for environment " + name)
-	op, err := a.openEnvironment(ctx, cmd, name, target)
-	if err != nil {
+	var found *inspect.Upstreams
+	env, err := a.withImagesOf(cmd, name, target, func(rt *local.Runtime, env *runtime.Environment) (err error) {
+		a.current().Doing("reading what the images are built from")
+		found, err = rt.Upstreams(cmd.Context(), env, func(tags int) { a.current().Doing(fmt.Sprintf("looking up %d tags", tags)) })
 		return err
-	}
-	found, err := a.upstreams(ctx, cmd, op.env, target.part)
+	})
 	if err != nil {
 		return err
 	}
@@ -77,21 +55,10 @@ func (a *app) outdated(cmd *cobra.Command, name string, target targetFlags, show
 		return err
 	}
 	if n := found.Failed(); n > 0 {
-		return fmt.Errorf("%d of the images of environment %s could not be looked up", n, op.env.Key.Name)
+		return fmt.Errorf("%d of the images of environment %s could not be looked up", n, env.Key.Name)
 	}
 	if detail && found.Moved() > 0 {
 		return errChanges
 	}
 	return nil
-}
-
-// upstreams returns what the images of an environment depend on.
-func (a *app) upstreams(ctx context.Context, cmd *cobra.Command, env *runtime.Environment, part partFlags) (*inspect.Upstreams, error) {
-	rt, err := a.openParts(ctx, cmd, part, evaluation{plan: env.Plan, workspace: a.workspace()}, true)
-	if err != nil {
-		return nil, err
-	}
-	defer a.closeParts(rt)
-	a.current().Doing("reading what the images are built from")
-	return rt.Upstreams(ctx, env, func(tags int) { a.current().Doing(fmt.Sprintf("looking up %d tags", tags)) })
 }

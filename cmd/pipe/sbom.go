@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/pipelinefile/pipe/cmd/internal/ui"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/local"
 	"github.com/pipelinefile/pipe/runtime/sbom"
 )
 
@@ -33,29 +33,8 @@ written, and the exit status is 1.`,
 		Example: `  pipe sbom staging
   pipe sbom staging -o spdx >staging.spdx.json
   pipe sbom shop/staging -o json | jq -r '.images[] | select(.packages[].name == "openssl") | .service'`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return takes("ENV")(cmd, args)
-			}
-			return nil
-		},
-		ValidArgsFunction: a.completeEnvironments(&target.part, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			defer a.hide()
-			if _, err := a.progress(cmd, show); err != nil {
-				return err
-			}
-			name := "default"
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return a.sbom(cmd, name, target, show)
-		},
 	}
-	cmd.Flags().StringVar(&target.part.registry, "registry", "",
-		"the `registry` of the environment's images, e.g. --registry registry.example.com/shop (default: registry= of its Pipelinefile, else the embedded one)")
-	target.env.add(cmd)
-	target.part.addCluster(cmd)
+	a.onImages(cmd, &target, &show, func(name string) error { return a.sbom(cmd, name, target, show) })
 	show.output = "text"
 	formats := []string{"text", "json", "yaml", "spdx"}
 	choice(cmd, &show.output, "output", "o", formats, "write the result as `format`, on standard output, e.g. -o spdx: "+list(formats))
@@ -64,13 +43,11 @@ written, and the exit status is 1.`,
 }
 
 func (a *app) sbom(cmd *cobra.Command, name string, target targetFlags, show showFlags) error {
-	ctx := cmd.Context()
-	a.current().Doing("looking for environment " + name)
-	op, err := a.openEnvironment(ctx, cmd, name, target)
-	if err != nil {
+	var inv *sbom.Inventory
+	env, err := a.withImagesOf(cmd, name, target, func(rt *local.Runtime, env *runtime.Environment) (err error) {
+		inv, err = rt.SBOM(cmd.Context(), env, func(images int) { a.current().Doing(fmt.Sprintf("reading the SBOMs of %d images", images)) })
 		return err
-	}
-	inv, err := a.inventory(ctx, cmd, op.env, target.part)
+	})
 	if err != nil {
 		return err
 	}
@@ -87,17 +64,7 @@ func (a *app) sbom(cmd *cobra.Command, name string, target targetFlags, show sho
 		return err
 	}
 	if n := inv.Failed(); n > 0 {
-		return fmt.Errorf("the SBOMs of %d of the images of environment %s could not be read", n, op.env.Key.Name)
+		return fmt.Errorf("the SBOMs of %d of the images of environment %s could not be read", n, env.Key.Name)
 	}
 	return nil
-}
-
-// inventory reads the SBOMs of the images of an environment.
-func (a *app) inventory(ctx context.Context, cmd *cobra.Command, env *runtime.Environment, part partFlags) (*sbom.Inventory, error) {
-	rt, err := a.openParts(ctx, cmd, part, evaluation{plan: env.Plan, workspace: a.workspace()}, true)
-	if err != nil {
-		return nil, err
-	}
-	defer a.closeParts(rt)
-	return rt.SBOM(ctx, env, func(images int) { a.current().Doing(fmt.Sprintf("reading the SBOMs of %d images", images)) })
 }

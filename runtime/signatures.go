@@ -155,7 +155,8 @@ func (r *run) verifyBy(ctx context.Context, im *image, rule plan.SignatureRule) 
 	switch {
 	case errors.As(err, &unsigned):
 		if im.mirror+im.external != "" {
-			unsigned.Image = fmt.Sprintf("%s (%s)", im.mirror+im.external, digestOf(im.byDigest))
+			_, _, digest := plan.CutImage(im.byDigest)
+			unsigned.Image = fmt.Sprintf("%s (%s)", im.mirror+im.external, digest)
 		}
 		return required(rule, unsigned, "deploy an image that one of the keys has signed, or add the key of its signer to the rule")
 	case err != nil:
@@ -186,10 +187,4 @@ func (r *run) foreseeUnsigned() {
 			}
 		}
 	}
-}
-
-// digestOf returns the digest of a reference by digest.
-func digestOf(ref string) string {
-	_, digest, _ := strings.Cut(ref, "@")
-	return digest
 }

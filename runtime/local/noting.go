@@ -40,29 +40,21 @@ func (j joining) Mirror(ctx context.Context, src string, emit runtime.Emit) (ref
 
 // joins returns a function that joins the registry once.
 func (r *Runtime) joins(opts Options, config *rest.Config) func(context.Context) {
-	turn := make(chan struct{}, 1)
-	done := false // guarded by turn
+	joined := newUntilDone()
 	return func(ctx context.Context) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		case <-ctx.Done():
-			return
-		}
-		if done {
-			return
-		}
-		ids, err := clusterIDs(ctx, config, r.Inspector)
-		if err == nil {
-			err = r.images.Join(ctx, registry.Cluster{ID: ids[0], Name: config.Host, At: time.Now()})
-		}
-		if ctx.Err() != nil || errors.Is(err, runtime.ErrUnreachable) {
-			return // as the lookup itself says
-		}
-		done = true
-		if err != nil {
-			opts.notice("the registry has no note that this cluster uses its images, so that pipe images prune without this cluster may remove them: " + err.Error())
-		}
+		joined.do(ctx, func() bool {
+			ids, err := clusterIDs(ctx, config, r.Inspector)
+			if err == nil {
+				err = r.images.Join(ctx, registry.Cluster{ID: ids[0], Name: config.Host, At: time.Now()})
+			}
+			if ctx.Err() != nil || errors.Is(err, runtime.ErrUnreachable) {
+				return false // as the lookup itself says
+			}
+			if err != nil {
+				opts.notice("the registry has no note that this cluster uses its images, so that pipe images prune without this cluster may remove them: " + err.Error())
+			}
+			return true
+		})
 	}
 }
 

@@ -29,10 +29,7 @@ func (r *Runtime) Upstreams(ctx context.Context, env *runtime.Environment, looki
 	if env.Plan == nil {
 		return u, nil
 	}
-	hide := func(text string) string { return text }
-	if r.Hide != nil {
-		hide = r.Hide(env.Plan)
-	}
+	hide := r.hideIn(env.Plan)
 	type deployed struct{ service, name, ref string }
 	var built []deployed
 	for i := range env.Plan.Services {
@@ -135,7 +132,7 @@ func (r *Runtime) lookUp(ctx context.Context, images []inspect.UpstreamImage, hi
 	var mu sync.Mutex
 	now := make(map[string]plan.Digest)
 	errs := make(map[string]error)
-	concurrently(tags, func(tag string) {
+	concurrently(maxLookups, tags, func(tag string) {
 		digest, err := r.Registry.Resolve(ctx, tag)
 		mu.Lock()
 		defer mu.Unlock()
@@ -156,10 +153,18 @@ func (r *Runtime) lookUp(ctx context.Context, images []inspect.UpstreamImage, hi
 	return nil
 }
 
-// concurrently calls do for each of all, a few at a time.
-func concurrently(all []string, do func(string)) {
+// hideIn returns what hides the values of the secrets of a plan in a string.
+func (r *Runtime) hideIn(p *plan.Plan) func(string) string {
+	if r.Hide == nil {
+		return func(text string) string { return text }
+	}
+	return r.Hide(p)
+}
+
+// concurrently calls do for each of all, at most limit at a time.
+func concurrently(limit int, all []string, do func(string)) {
 	var group errgroup.Group
-	group.SetLimit(maxLookups)
+	group.SetLimit(limit)
 	for _, one := range all {
 		group.Go(func() error { do(one); return nil })
 	}
@@ -178,7 +183,7 @@ type basesOf struct {
 // built from.
 func (b *basesOf) read(ctx context.Context, refs []string) error {
 	for len(refs) > 0 {
-		concurrently(refs, func(ref string) {
+		concurrently(maxLookups, refs, func(ref string) {
 			made, err := b.images.Made(ctx, ref)
 			if err == nil && made.Bases == nil {
 				err = runtime.ErrNotFound

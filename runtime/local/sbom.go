@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/sbom"
@@ -25,10 +23,7 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 	if env.Plan == nil {
 		return inv, nil
 	}
-	hide := func(text string) string { return text }
-	if r.Hide != nil {
-		hide = r.Hide(env.Plan)
-	}
+	hide := r.hideIn(env.Plan)
 	mirrored, err := r.mirroredFor(ctx, env)
 	if err != nil {
 		return nil, err
@@ -64,20 +59,14 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 	if reading != nil {
 		reading(len(at))
 	}
-	var group errgroup.Group
-	group.SetLimit(maxSBOMs)
-	for _, ref := range slices.Sorted(maps.Keys(at)) {
-		group.Go(func() error {
-			read := sbom.Image{Packages: []sbom.Package{}, Formats: []sbom.Format{}}
-			r.readSBOM(ctx, ref, &read, hide)
-			for _, im := range at[ref] {
-				read.Service, read.Name, read.Image = im.Service, im.Name, im.Image
-				*im = read
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // no call fails
+	concurrently(maxSBOMs, slices.Sorted(maps.Keys(at)), func(ref string) {
+		read := sbom.Image{Packages: []sbom.Package{}, Formats: []sbom.Format{}}
+		r.readSBOM(ctx, ref, &read, hide)
+		for _, im := range at[ref] {
+			read.Service, read.Name, read.Image = im.Service, im.Name, im.Image
+			*im = read
+		}
+	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -15,31 +15,27 @@ func (r *Runtime) scanner(image string) func(context.Context, runtime.Emit) stri
 	if image == "" {
 		return nil
 	}
-	turn := make(chan struct{}, 1)
-	asked, ref := false, "" // guarded by turn
+	asked, ref := newUntilDone(), "" // ref is guarded by asked
 	return func(ctx context.Context, emit runtime.Emit) string {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		case <-ctx.Done():
-			return ""
-		}
-		if asked {
-			return ref
-		}
-		found, _, err := r.Registry.Mirror(ctx, image, emit) // it is opened after the builder
-		if ctx.Err() != nil {
-			return ""
-		}
-		if asked = true; err != nil {
+		done := asked.do(ctx, func() bool {
+			found, _, err := r.Registry.Mirror(ctx, image, emit) // it is opened after the builder
+			switch {
+			case ctx.Err() != nil:
+				return false
+			case err == nil:
+				ref = found
+				return true
+			}
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{
 				Severity: plan.SeverityWarning,
 				Message:  fmt.Sprintf("images are built without an SBOM: the scanner that sbom= of pipeline() names cannot be used: %v", err),
 				Hint:     "the images are complete without it; they get no SBOM later, unless they are built again",
 			}})
+			return true
+		})
+		if !done {
 			return ""
 		}
-		ref = found
 		return ref
 	}
 }

@@ -87,7 +87,7 @@ func (s *signatures) Sign(ctx context.Context, with plan.Signing, ref string, em
 
 // Verify implements [runtime.Signatures].
 func (s *signatures) Verify(ctx context.Context, ref, src string, keys []string) error {
-	_, digest, _ := strings.Cut(ref, "@")
+	_, _, digest := plan.CutImage(ref)
 	known := digest + "\x00" + strings.Join(keys, "\x00")
 	s.mu.Lock()
 	ok := s.verified[known]

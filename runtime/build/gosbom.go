@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/moby/buildkit/util/attestation"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -66,11 +67,8 @@ func goPURL(path, version string) string {
 	return "pkg:golang/" + strings.Join(segments, "/") + "@" + url.QueryEscape(version)
 }
 
-// The types of a manifest with attestations, as BuildKit writes it.
-const (
-	attestationManifest = "application/vnd.docker.attestation.manifest.v1+json"
-	inTotoType          = "application/vnd.in-toto+json"
-)
+// attestationManifest is the type of a manifest with attestations, as BuildKit writes it.
+const attestationManifest = "application/vnd.docker.attestation.manifest.v1+json"
 
 // withSBOMs returns an index of images with the SBOM of each, as BuildKit writes it. It depends on the
 // images alone.
@@ -92,14 +90,17 @@ func withSBOMs(of string, all []goMade) (v1.ImageIndex, error) {
 			return nil, err
 		}
 		attestations, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), attestationManifest), mutate.Addendum{
-			Layer: static.NewLayer(statement, inTotoType), Annotations: map[string]string{"in-toto.io/predicate-type": sbom.SPDXPredicate},
+			Layer: static.NewLayer(statement, sbom.InTotoType), Annotations: map[string]string{"in-toto.io/predicate-type": sbom.SPDXPredicate},
 		})
 		if err != nil {
 			return nil, err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: mutate.Subject(attestations, *subject).(v1.Image), Descriptor: v1.Descriptor{
-			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
-			Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": subject.Digest.String()},
+			Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"},
+			Annotations: map[string]string{
+				attestation.DockerAnnotationReferenceType:   attestation.DockerAnnotationReferenceTypeDefault,
+				attestation.DockerAnnotationReferenceDigest: subject.Digest.String(),
+			},
 		}})
 	}
 	return index, nil

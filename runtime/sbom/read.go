@@ -22,8 +22,8 @@ const maxDepth = 8
 // signature.
 var ErrOther = errors.New("it is a statement of another kind, not an SBOM")
 
-// inTotoType is the type of the payload of an envelope with a statement.
-const inTotoType = "application/vnd.in-toto+json"
+// InTotoType is the type of a statement: of a layer, or of the payload of an envelope.
+const InTotoType = "application/vnd.in-toto+json"
 
 // A Document is an SBOM as it was attached to an image.
 type Document struct {
@@ -83,7 +83,7 @@ func read(data []byte, depth int) (*Document, error) {
 			return nil, ErrOther
 		}
 		return readPredicate(o.Predicate, depth-1)
-	case o.PayloadType != "" && o.PayloadType != inTotoType, len(o.Signature) > 0: // a signature of something else
+	case o.PayloadType != "" && o.PayloadType != InTotoType, len(o.Signature) > 0: // a signature of something else
 		return nil, ErrOther
 	case o.Payload != "":
 		payload, err := base64.StdEncoding.DecodeString(o.Payload)

@@ -124,14 +124,14 @@ func newSPDX(name, tool string, created time.Time) *spdxDocument {
 
 // image adds an image and the packages in it.
 func (d *spdxDocument) image(image spdxPackage, packages []Package) {
-	image.SPDXID = fmt.Sprintf("SPDXRef-%d", len(d.Packages)+1)
-	d.add(image, spdxRoot, "DESCRIBES", "")
+	id := d.add(image, spdxRoot, "DESCRIBES", "")
 	for _, p := range packages {
-		d.add(spdxPackage{Name: p.Name, VersionInfo: p.Version, ExternalRefs: purlOf(p.PURL)}, image.SPDXID, "CONTAINS", p.License)
+		d.add(spdxPackage{Name: p.Name, VersionInfo: p.Version, ExternalRefs: purlOf(p.PURL)}, id, "CONTAINS", p.License)
 	}
 }
 
-func (d *spdxDocument) add(p spdxPackage, of, relation, license string) {
+// add adds a package and its relationship to another one, and returns its identifier.
+func (d *spdxDocument) add(p spdxPackage, of, relation, license string) (id string) {
 	p.SPDXID = fmt.Sprintf("SPDXRef-%d", len(d.Packages)+1)
 	p.DownloadLocation, p.CopyrightText, p.LicenseConcluded, p.LicenseDeclared = noAssertion, noAssertion, noAssertion, noAssertion
 	if isExpression(license) {
@@ -139,6 +139,7 @@ func (d *spdxDocument) add(p spdxPackage, of, relation, license string) {
 	}
 	d.Packages = append(d.Packages, p)
 	d.Relationships = append(d.Relationships, spdxRelationship{of, relation, p.SPDXID})
+	return p.SPDXID
 }
 
 func purlOf(purl string) []spdxRef {

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/runtime/build/daemon"
+	"github.com/pipelinefile/pipe/runtime/internal/testenv"
 	"github.com/pipelinefile/pipe/runtime/runtimetest"
 )
 
@@ -269,7 +270,7 @@ func (n *network) round(t *testing.T, real http.Handler, dir string, at int, aft
 	}
 	ref, err := name.NewDigest(image, name.Insecure)
 	if err == nil {
-		err = whole(ref)
+		err = testenv.Whole(ref)
 	}
 	if err != nil {
 		t.Errorf("after %s: %v", what, err)
@@ -295,23 +296,3 @@ func imageOf(out string) string {
 
 // builds returns how often a process has run the command of the Dockerfile.
 func builds(out string) int { return strings.Count(out, "Text:built") }
-
-// whole returns an error if a part of an image is missing or has other content.
-func whole(ref name.Reference) error {
-	image, err := remote.Image(ref)
-	if err != nil {
-		return err
-	}
-	layers, err := image.Layers()
-	for _, l := range layers {
-		content, err := l.Compressed()
-		if err == nil {
-			_, err = io.Copy(io.Discard, content)
-			err = errors.Join(err, content.Close())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return err
-}

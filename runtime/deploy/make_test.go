@@ -4,7 +4,6 @@ package deploy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -150,7 +149,7 @@ func (m making) check(t *testing.T, config *rest.Config, way *toll, after string
 	for _, s := range record.Services {
 		ref, err := name.NewDigest(s.Image)
 		must(t, err)
-		if err := whole(ref); err != nil {
+		if err := testenv.Whole(ref); err != nil {
 			t.Errorf("after %s: the image of %s, %s: %v", after, s.Service, s.Image, err)
 		}
 		// A build has one tag, that of its source; a copy also has the mutable one. Beside
@@ -176,27 +175,4 @@ func (m making) check(t *testing.T, config *rest.Config, way *toll, after string
 	if err != nil || deployed["api"].Revision != 1 || deployed["cache"].Revision != 1 {
 		t.Errorf("after %s: %+v, %v is deployed; want one revision of each", after, deployed, err)
 	}
-}
-
-// whole returns an error if a part of an image is missing or does not match its digest.
-func whole(ref name.Reference) error {
-	image, err := remote.Image(ref)
-	if err != nil {
-		return err
-	}
-	if _, err := image.ConfigFile(); err != nil {
-		return err
-	}
-	layers, err := image.Layers()
-	for _, l := range layers {
-		content, err := l.Compressed()
-		if err == nil {
-			_, err = io.Copy(io.Discard, content)
-			err = errors.Join(err, content.Close())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return err
 }

@@ -172,7 +172,7 @@ func TestMirroring(t *testing.T) {
 	for _, c := range containers {
 		ref, err := name.NewDigest(c.Image)
 		must(t, err)
-		if err := whole(ref); err != nil {
+		if err := testenv.Whole(ref); err != nil {
 			t.Errorf("%s: %v", c.Image, err)
 		}
 	}

@@ -86,7 +86,7 @@ func (c copying) check(t *testing.T, config *rest.Config, way *toll, up *upstrea
 			continue // it is not published
 		}
 		complete[path] = true
-		if err := whole(ref); err != nil {
+		if err := testenv.Whole(ref); err != nil {
 			t.Errorf("after %s: %s is published: %v", after, ref, err)
 		}
 	}
@@ -111,7 +111,7 @@ func (c copying) check(t *testing.T, config *rest.Config, way *toll, up *upstrea
 	for _, container := range containers {
 		ref, err := name.NewDigest(container.Image)
 		must(t, err)
-		if err := whole(ref); err != nil {
+		if err := testenv.Whole(ref); err != nil {
 			t.Errorf("after %s: %s: %v", after, container.Image, err)
 		}
 	}

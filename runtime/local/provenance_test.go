@@ -92,31 +92,7 @@ func TestProvenance(t *testing.T) {
 				t.Errorf("the digest is %s, and without provenance %s", digest, plain)
 			}
 
-			parsed, err := name.ParseReference(reg.Beside(ref))
-			if err != nil {
-				t.Fatal(err)
-			}
-			index, err := remote.Index(parsed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list, err := index.IndexManifest()
-			if err != nil {
-				t.Fatal(err)
-			}
-			images := map[v1.Hash]bool{}
-			var provenance []v1.Image
-			for _, d := range list.Manifests {
-				if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
-					images[d.Digest] = true
-					continue
-				}
-				image, err := index.Image(d.Digest)
-				if err != nil {
-					t.Fatal(err)
-				}
-				provenance = append(provenance, image)
-			}
+			images, provenance := besideImage(t, reg.Beside(ref))
 			if want := max(1, len(platforms)); len(images) != want || len(provenance) != want {
 				t.Fatalf("the index has %d images and %d manifests of provenance, want %d", len(images), len(provenance), want)
 			}
@@ -142,6 +118,37 @@ func TestProvenance(t *testing.T) {
 			}
 		})
 	}
+}
+
+// besideImage returns the digests of the images in the index beside an image, and the manifests with
+// attestations of them.
+func besideImage(t *testing.T, beside string) (images map[v1.Hash]bool, attestations []v1.Image) {
+	t.Helper()
+	parsed, err := name.ParseReference(beside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := remote.Index(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	images = map[v1.Hash]bool{}
+	for _, d := range list.Manifests {
+		if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
+			images[d.Digest] = true
+			continue
+		}
+		image, err := index.Image(d.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attestations = append(attestations, image)
+	}
+	return images, attestations
 }
 
 func layerText(t *testing.T, image v1.Image, digest v1.Hash) string {

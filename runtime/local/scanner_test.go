@@ -51,31 +51,11 @@ func scannerImage(t *testing.T, script string) string {
 // statement writes an SBOM as a scanner does.
 const statement = `printf '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{"spdxVersion":"SPDX-2.3","packages":[{"name":"%s","versionInfo":"1"}]}}' "$found" >"$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"`
 
-// attestations returns the statements beside an image, by platform, and the digests of its images.
-func attestations(t *testing.T, beside string) (statements [][]string, images map[v1.Hash]bool) {
+// statements returns the statements beside an image, by platform.
+func statements(t *testing.T, beside string) (all [][]string) {
 	t.Helper()
-	parsed, err := name.ParseReference(beside)
-	if err != nil {
-		t.Fatal(err)
-	}
-	index, err := remote.Index(parsed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	images = map[v1.Hash]bool{}
-	for _, d := range list.Manifests {
-		if d.Annotations["vnd.docker.reference.type"] != "attestation-manifest" {
-			images[d.Digest] = true
-			continue
-		}
-		image, err := index.Image(d.Digest)
-		if err != nil {
-			t.Fatal(err)
-		}
+	_, attestations := besideImage(t, beside)
+	for _, image := range attestations {
 		m, err := image.Manifest()
 		if err != nil {
 			t.Fatal(err)
@@ -84,9 +64,9 @@ func attestations(t *testing.T, beside string) (statements [][]string, images ma
 		for _, layer := range m.Layers {
 			texts = append(texts, layerText(t, image, layer.Digest))
 		}
-		statements = append(statements, texts)
+		all = append(all, texts)
 	}
-	return statements, images
+	return all
 }
 
 // TestScanner: the SBOM of each platform is beside its provenance, and the digest of the image is the
@@ -122,11 +102,11 @@ func TestScanner(t *testing.T) {
 			if used := b.Bases(ref); used == nil || len(used) > 0 {
 				t.Errorf("the base images are %v, want none", used)
 			}
-			statements, _ := attestations(t, reg.Beside(ref))
-			if len(statements) != max(1, len(platforms)) {
-				t.Errorf("%d attestation manifests, want one for each of %q", len(statements), platforms)
+			found := statements(t, reg.Beside(ref))
+			if len(found) != max(1, len(platforms)) {
+				t.Errorf("%d attestation manifests, want one for each of %q", len(found), platforms)
 			}
-			for _, of := range statements {
+			for _, of := range found {
 				all := strings.Join(of, "\n")
 				if len(of) != 2 || !strings.Contains(all, `"https://spdx.dev/Document"`) || !strings.Contains(all, `"name":"x"`) || !strings.Contains(all, "slsa.dev/provenance") {
 					t.Errorf("the attestations are %q, want provenance and the SBOM", of)
@@ -173,8 +153,8 @@ func TestScannerFails(t *testing.T) {
 					t.Errorf("the warning is %q, want %q in it", warnings[0], want)
 				}
 			}
-			if statements, _ := attestations(t, reg.Beside(ref)); len(statements) != 1 || len(statements[0]) != 1 {
-				t.Errorf("the attestations are %q, want provenance alone", statements)
+			if found := statements(t, reg.Beside(ref)); len(found) != 1 || len(found[0]) != 1 {
+				t.Errorf("the attestations are %q, want provenance alone", found)
 			}
 		})
 	}

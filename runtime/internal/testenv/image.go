@@ -117,3 +117,26 @@ func Program(t testing.TB, dir string) string {
 	}
 	return Image(t, "program-"+filepath.Base(dir), []File{{Path: "program", Data: program}}, "/program")
 }
+
+// Whole returns an error if a part of an image is missing or does not match its digest.
+func Whole(ref name.Reference) error {
+	image, err := remote.Image(ref)
+	if err != nil {
+		return err
+	}
+	if _, err := image.ConfigFile(); err != nil {
+		return err
+	}
+	layers, err := image.Layers()
+	for _, l := range layers {
+		content, err := l.Compressed()
+		if err == nil {
+			_, err = io.Copy(io.Discard, content)
+			err = errors.Join(err, content.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}

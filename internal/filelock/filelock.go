@@ -39,7 +39,13 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 }
 
 // Try locks the file as [Acquire] does, but does not wait: release is nil if the lock is held.
-func Try(path string) (release func(), err error) {
+func Try(path string) (release func(), err error) { return lock(path, (*os.File).Close) }
+
+// TryTemp is [Try] for a file that is only the lock: release removes it.
+func TryTemp(path string) (release func(), err error) { return lock(path, unlock) }
+
+// lock locks a file until release calls end with it, which must close it.
+func lock(path string, end func(*os.File) error) (release func(), err error) {
 	file, err := try(path)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -47,7 +53,7 @@ func Try(path string) (release func(), err error) {
 	if file == nil {
 		return nil, nil
 	}
-	return func() { _ = file.Close() }, nil // this releases the lock
+	return func() { _ = end(file) }, nil // what cannot be removed is locked again by the next one
 }
 
 // try returns the locked file, or nil if it cannot be locked now.

@@ -65,3 +65,21 @@ func TestAcquireCancelled(t *testing.T) {
 		t.Error("a file was locked below a file")
 	}
 }
+
+// TestTryTemp: the file exists only while it is locked.
+func TestTryTemp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	for range 2 {
+		release, err := TryTemp(path)
+		if err != nil || release == nil {
+			t.Fatalf("TryTemp = %v", err)
+		}
+		if again, err := TryTemp(path); err != nil || again != nil {
+			t.Errorf("TryTemp of a locked file: %v, locked %v", err, again != nil)
+		}
+		release()
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the file after the lock: %v", err)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) 
 	sum := sha256.Sum256([]byte(image.Name()))
 	c := &fileClaim{path: filepath.Join(r.locks, hex.EncodeToString(sum[:16]))}
 	var err error
-	if c.unlock, err = filelock.Try(c.path); err != nil {
+	if c.unlock, err = filelock.TryTemp(c.path); err != nil {
 		return nil, err
 	}
 	if c.unlock == nil {
@@ -118,7 +118,6 @@ func (c *fileClaim) Lost() <-chan struct{} { return nil }
 // Release implements [runtime.Claim].
 func (c *fileClaim) Release(context.Context) {
 	_ = os.Remove(c.path + lockedBy)
-	_ = os.Remove(c.path) // while it is locked, so that nobody removes the lock of another process
 	c.unlock()
 }
 

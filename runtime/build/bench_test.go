@@ -81,7 +81,7 @@ func sources(b *testing.B, dir string, n int, command string) (all []string) {
 func BenchmarkParallel(b *testing.B) {
 	buildctl := os.Getenv("BUILDCTL")
 	if buildctl == "" {
-		b.Skip("BUILDCTL is not the path of buildctl: see scripts/bench.sh")
+		b.Fatal("BUILDCTL is not the path of buildctl: see scripts/bench.sh")
 	}
 	addr, host := buildkit(b), images(b)
 	const command = "tar -c /src | gzip -9 >/packed; sleep 0.2"

@@ -65,7 +65,7 @@ func resolveHint(msg string) string {
 	case msg == noWhile:
 		return "write for i in range(n): … with break"
 	case strings.HasPrefix(msg, "return statement not within"):
-		return "return belongs into a function; fail(…) ends evaluation"
+		return "return belongs in a function; fail(…) ends evaluation"
 	case strings.HasPrefix(msg, "load statement within"):
 		return "write load(…) at the top level of the file, outside of if, for and def"
 	case strings.Contains(msg, "leading underscores are not exported"):

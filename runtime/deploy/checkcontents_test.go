@@ -31,7 +31,7 @@ func TestCRDsOnly(t *testing.T) {
 		"crds/pod.yaml":     "apiVersion: v1\nkind: Pod\nmetadata: {name: early}\nspec: {containers: [{name: a, image: not-verified}]}\n",
 		"templates/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\n",
 	})
-	const want = "pod early is in the directory crds of the chart, which may have only CRDs: it belongs into templates"
+	const want = "pod early is in the directory crds of the chart, which may have only CRDs: it belongs in templates"
 	var of *runtime.ChartError
 	if _, err := b.check(s); !errors.As(err, &of) || !strings.HasSuffix(err.Error(), "web/crds/pod.yaml: "+want) {
 		t.Errorf("Check = %v", err)

@@ -24,15 +24,16 @@ import (
 func onlyCRDs(list []*resource.Info) error {
 	for _, info := range list {
 		if !isCRD(info) {
-			return &runtime.ChartError{Err: fmt.Errorf("%s is in the directory crds of the chart, which may have only CRDs: it belongs into templates", shortName(info))}
+			return &runtime.ChartError{Err: fmt.Errorf("%s is in the directory crds of the chart, which may have only CRDs: it belongs in templates", shortName(info))}
 		}
 	}
 	return nil
 }
 
-// checkCRDs returns an error if the directory crds has other objects, and warns of CRDs in the directory crds of the chart that differ from
-// those in the cluster, or are missing there although the release exists: Helm
-// creates them with the first revision of a release and never updates them.
+// checkCRDs returns an error if the directory crds of the chart has other objects than CRDs and the
+// release is new. It warns of CRDs there that differ from those in the cluster, or are missing there
+// although the release exists: Helm creates them with the first revision of a release and never
+// updates them.
 func (o *operation) checkCRDs(before *release.Release) error {
 	if !o.chart.HasCRDs() {
 		return nil

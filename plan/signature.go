@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -45,25 +46,53 @@ type SignatureRule struct {
 // Covers reports whether the rule applies to an image, by its complete name (I16).
 func (r SignatureRule) Covers(image string) bool {
 	name := FullName(image)
-	matches := func(pattern string) bool { return matchName(pattern, name) }
+	matches := func(pattern string) bool {
+		host, path, ok := strings.Cut(pattern, "/")
+		if ok {
+			pattern = registryName(host) + "/" + path
+		}
+		return matchName(pattern, name)
+	}
 	return slices.ContainsFunc(r.Images, matches) && !slices.ContainsFunc(r.Exclude, matches)
 }
 
 // FullName returns the complete name of an image, without its tag and digest, such as
-// "docker.io/library/redis" for "redis:7".
+// "docker.io/library/redis" for "redis:7". It is the same for all names of a repository: the port
+// that is the default is not part of it.
 func FullName(image string) string {
 	name, _, _ := CutImage(image)
 	host, path, ok := strings.Cut(name, "/")
 	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" && !strings.HasPrefix(host, "[") {
-		host, path = "docker.io", name
+		host, path = dockerHub, name
 	}
-	if host = strings.ToLower(host); host == "index.docker.io" {
-		host = "docker.io"
-	}
-	if host == "docker.io" && !strings.Contains(path, "/") {
+	if host = registryName(host); host == dockerHub && !strings.Contains(path, "/") {
 		path = "library/" + path
 	}
 	return host + "/" + path
+}
+
+const dockerHub = "docker.io"
+
+// registryName returns the one name of a registry that has several, such as "ghcr.io" for
+// "GHCR.io:443".
+func registryName(host string) string {
+	host = strings.ToLower(host)
+	if alone, ok := strings.CutSuffix(host, ":443"); ok && !isLoopback(alone) {
+		host = alone
+	} else if alone, ok := strings.CutSuffix(host, ":80"); ok && isLoopback(alone) { // is read without TLS
+		host = alone
+	}
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return dockerHub
+	}
+	return host
+}
+
+// isLoopback reports whether a host without its port is this machine.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // matchName reports whether name matches a pattern in which * stands for any characters. It

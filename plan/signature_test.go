@@ -41,6 +41,16 @@ func TestFullName(t *testing.T) {
 		"docker.io/redis":                  "docker.io/library/redis",
 		"index.docker.io/library/redis":    "docker.io/library/redis",
 		"GHCR.io/a/b:1":                    "ghcr.io/a/b",
+		"ghcr.io:443/a/b":                  "ghcr.io/a/b",
+		"ghcr.io:80/a/b":                   "ghcr.io:80/a/b",
+		"ghcr.io:4430/a":                   "ghcr.io:4430/a",
+		"docker.io:443/redis:7":            "docker.io/library/redis",
+		"registry-1.docker.io/a/b":         "docker.io/a/b",
+		"localhost:80/a":                   "localhost/a",
+		"localhost:443/a":                  "localhost:443/a",
+		"127.0.0.1:80/a":                   "127.0.0.1/a",
+		"[::1]:80/a":                       "[::1]/a",
+		"[2001:db8::1]:443/a":              "[2001:db8::1]/a",
 		"localhost/a":                      "localhost/a",
 		"localhost:5000/a:1@sha256:00":     "localhost:5000/a",
 		"[::1]:5000/a":                     "[::1]:5000/a",
@@ -48,6 +58,23 @@ func TestFullName(t *testing.T) {
 	} {
 		if got := FullName(image); got != want {
 			t.Errorf("FullName(%q) is %q, want %q", image, got, want)
+		}
+	}
+}
+
+// TestCoversPorts: a repository with several names is covered by each of them.
+func TestCoversPorts(t *testing.T) {
+	for _, pattern := range []string{"ghcr.io/a/*", "ghcr.io:443/a/*", "GHCR.io:443/a/b", "*.io:443/a/b", "*"} {
+		for _, image := range []string{"ghcr.io/a/b:1", "ghcr.io:443/a/b:1"} {
+			if !(SignatureRule{Images: []string{pattern}}).Covers(image) {
+				t.Errorf("%q does not cover %s", pattern, image)
+			}
+			if (SignatureRule{Images: []string{"*"}, Exclude: []string{pattern}}).Covers(image) {
+				t.Errorf("%s is covered, although %q is excluded", image, pattern)
+			}
+		}
+		if image := "ghcr.io:80/a/b"; pattern != "*" && (SignatureRule{Images: []string{pattern}}).Covers(image) {
+			t.Errorf("%q covers %s", pattern, image)
 		}
 	}
 }

@@ -210,10 +210,10 @@ func imagePattern(pattern string) (string, *explain.Error) {
 	case strings.HasPrefix(host, "*"):
 		return name, nil
 	}
-	if host == "docker.io" || host == "index.docker.io" {
-		if rest := strings.TrimPrefix(name, host); strings.HasPrefix(rest, "/*") {
-			return "docker.io" + rest, nil
-		}
+	if rest := strings.TrimPrefix(name, host); strings.HasPrefix(rest, "/*") {
+		// Of Docker Hub, it is not only the images in library.
+		const any = "/any/image"
+		return strings.TrimSuffix(plan.FullName(host+any), any) + rest, nil
 	}
 	return plan.FullName(name), nil
 }

@@ -87,9 +87,23 @@ func (r *Runtime) readSBOM(ctx context.Context, ref string, im *sbom.Image, hide
 		case errors.Is(err, sbom.ErrOther):
 		case err != nil:
 			errs = append(errs, fmt.Errorf("an SBOM that is attached to it cannot be read: %w", err))
-		default:
+		case document.Subjects == nil:
 			im.Join(document)
 			has[a.Platform] = true
+		case len(document.Subjects) == 0:
+			errs = append(errs, errors.New("an SBOM that is attached to it does not say of which image it is"))
+		default:
+			about := false
+			for _, digest := range document.Subjects {
+				if platform, ok := found.Subjects[digest]; ok {
+					about, has[platform] = true, true
+				}
+			}
+			if about {
+				im.Join(document)
+			} else {
+				errs = append(errs, fmt.Errorf("an SBOM that is attached to it is of another image: %s", document.Subjects[0]))
+			}
 		}
 	}
 	if len(im.Formats) > 0 && !has[""] {

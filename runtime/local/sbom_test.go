@@ -20,7 +20,7 @@ import (
 // TestSBOM: each image of an environment, with its packages or why they are not known.
 func TestSBOM(t *testing.T) {
 	t.Parallel()
-	up := upstream(t, "none", "good", "bad")
+	up := upstream(t, "none", "good", "bad", "stated", "others")
 	reg, err := registry.New(registry.Options{Prefix: up + "/kept"})
 	if err != nil {
 		t.Fatal(err)
@@ -51,9 +51,17 @@ func TestSBOM(t *testing.T) {
 	document := func(packages string) string { return `{"spdxVersion":"SPDX-2.3","packages":[` + packages + `]}` }
 	good := attach("good", document(`{"name":"b"},{"name":"a","versionInfo":"1"}`), document(`{"name":"b"}`))
 	bad := attach("bad", document(`{"name":"a"}`), "{", `{"predicateType":"https://slsa.dev/provenance/v1"}`, "[]")
+	statement := func(packages, subjects string) string {
+		return `{"predicateType":"https://spdx.dev/Document","subject":[` + subjects + `],"predicate":` + document(packages) + `}`
+	}
+	of := func(ref string) string {
+		return `{"digest":{"sha256":"` + ref[strings.LastIndexByte(ref, ':')+1:] + `"}}`
+	}
+	stated := attach("stated", statement(`{"name":"c"}`, of(good)+","+of(attach("stated"))))
+	others := attach("others", statement(`{"name":"d"}`, of(good)), statement(`{"name":"e"}`, ""))
 	env := &runtime.Environment{Key: runtime.EnvironmentKey{Pipeline: "shop", Name: "main"}, Plan: &plan.Plan{}, Images: map[string]string{}}
 	for service, ref := range map[string]string{
-		"1 good": good, "2 again": good, "3 none": attach("none"), "4 bad": bad, "5 tag": up + "/app:none", "6 away": "127.0.0.1:1/app@" + string(plan.DigestOf(nil)), "7 never": "",
+		"1 good": good, "2 again": good, "3 none": attach("none"), "4 bad": bad, "5 tag": up + "/app:none", "6 away": "127.0.0.1:1/app@" + string(plan.DigestOf(nil)), "7 never": "", "8 stated": stated, "9 others": others,
 	} {
 		env.Plan.Services = append(env.Plan.Services, plan.Service{Name: service, Image: plan.ImageSource{Mirror: "x"}})
 		if ref != "" {
@@ -64,13 +72,14 @@ func TestSBOM(t *testing.T) {
 	rt := &Runtime{images: reg}
 	images := 0
 	inv, err := rt.SBOM(t.Context(), env, func(n int) { images = n })
-	if err != nil || images != 4 || inv.Failed() != 2 {
-		t.Fatalf("SBOM = %v, reading %d images, %d failed; want 4 and 2", err, images, inv.Failed())
+	if err != nil || images != 6 || inv.Failed() != 3 {
+		t.Fatalf("SBOM = %v, reading %d images, %d failed; want 6 and 3", err, images, inv.Failed())
 	}
 	for i, want := range []string{
 		"1 good [{a 1  } {b   }] [SPDX]  ", "2 again [{a 1  } {b   }] [SPDX]  ", "3 none [] [] none ",
 		"4 bad [{a   }] [SPDX] unreadable an SBOM that is attached to it cannot be read: it is not valid JSON: unexpected end of JSON input, and 1 more",
 		"5 tag [] [] by-tag ", "6 away [] [] unreadable image 127.0.0.1:1/app@",
+		"8 stated [{c   }] [SPDX]  ", "9 others [] [] unreadable an SBOM that is attached to it is of another image: " + good[strings.LastIndexByte(good, '@')+1:] + ", and 1 more",
 	} {
 		im := inv.Images[i]
 		if got := fmt.Sprintf("%s %v %v %s %s", im.Service, im.Packages, im.Formats, im.Why, im.Error); !strings.HasPrefix(got, want) {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // An Attachment is a document that is attached to an image, such as an SBOM, or a statement of in-toto
@@ -25,6 +27,9 @@ type Attachments struct {
 	All []Attachment
 	// Platforms are those of an image with several platforms; otherwise none.
 	Platforms []string
+	// Subjects are the digests of the image and of those of its platforms, with the platforms; the platform
+	// of the image itself is empty. A statement about something else is not about the image.
+	Subjects map[plan.Digest]string
 	// Errs say which documents could not be read, and why. They name no credentials.
 	Errs []error
 }
@@ -60,7 +65,8 @@ func (r *Registry) Attachments(ctx context.Context, byDigest string, max int64, 
 		return nil, r.explainFound(ctx, at, err)
 	}
 	c := &copier{registry: r, from: f.sources[0].Context(), emit: discard, image: show(image), transfer: newTransfer("", nil, discard)}
-	a := &attaching{copier: c, max: max, wanted: wanted, subjects: map[v1.Hash]string{}, seen: map[v1.Hash]bool{}}
+	a := &attaching{copier: c, max: max, wanted: wanted, seen: map[v1.Hash]bool{}}
+	a.Subjects = map[plan.Digest]string{}
 	err = a.read(ctx, f.digest)
 	if err == nil && len(a.All)+len(a.Errs) == 0 && r.own(c.from) {
 		// Not every registry lists what refers to an image. To find its tag takes a request for each
@@ -91,9 +97,8 @@ type attaching struct {
 	size   int64 // of all documents
 	wanted func(string) bool
 
-	subjects map[v1.Hash]string // the image and those of its platforms: the platforms
-	order    []v1.Hash          // of subjects
-	seen     map[v1.Hash]bool   // manifests that were read
+	order []v1.Hash        // of Subjects
+	seen  map[v1.Hash]bool // manifests that were read
 }
 
 // read reads what is in the index of an image, and what refers to it and its parts.
@@ -112,10 +117,10 @@ func (a *attaching) read(ctx context.Context, digest v1.Hash) error {
 			return err
 		}
 		for _, d := range f.listed {
-			attached = append(attached, about{d.Digest, a.subjects[of]})
+			attached = append(attached, about{d.Digest, a.Subjects[plan.Digest(of.String())]})
 		}
 		for _, t := range f.tagged {
-			attached = append(attached, about{t.digest, a.subjects[of]})
+			attached = append(attached, about{t.digest, a.Subjects[plan.Digest(of.String())]})
 		}
 	}
 	return a.manifests(ctx, attached)
@@ -161,8 +166,8 @@ type about struct {
 	platform string
 }
 
-// index reads the manifest at ref, and returns the manifests with attestations that it lists. If it
-// is the manifest of the image, the image and those of its platforms become subjects.
+// index reads the manifest at ref, and returns the manifests with attestations of the image and its
+// platforms that it lists. If it is the manifest of the image, these become subjects first.
 func (a *attaching) index(ctx context.Context, ref name.Reference, image v1.Hash) (attached []about, err error) {
 	root, err := a.registry.manifest(ctx, ref, discard)
 	if err != nil {
@@ -194,16 +199,17 @@ func (a *attaching) index(ctx context.Context, ref name.Reference, image v1.Hash
 		}
 	}
 	for _, d := range all.Manifests {
-		if d.Annotations[attestationType] == attestation {
-			attached = append(attached, about{d.Digest, platforms[d.Annotations[attestationOf]]})
+		of := d.Annotations[attestationOf]
+		if _, ok := a.Subjects[plan.Digest(of)]; ok && d.Annotations[attestationType] == attestation {
+			attached = append(attached, about{d.Digest, platforms[of]})
 		}
 	}
 	return attached, nil
 }
 
 func (a *attaching) subject(digest v1.Hash, platform string) {
-	if _, ok := a.subjects[digest]; !ok {
-		a.subjects[digest] = platform
+	if _, ok := a.Subjects[plan.Digest(digest.String())]; !ok {
+		a.Subjects[plan.Digest(digest.String())] = platform
 		a.order = append(a.order, digest)
 	}
 }

@@ -92,6 +92,7 @@ func TestAttachments(t *testing.T) {
 			// of others
 			index, amd64, arm64 := twoPlatforms(t)
 			index = attested(t, index, arm64, map[string]string{inTotoType + " sbom": "of arm64", inTotoType + " provenance": "other"})
+			index = attested(t, index, image(t), map[string]string{inTotoType + " sbom": "of another image"})
 			ref := u.addr + "/upstream:1"
 			digest := push(t, ref, index)
 			for _, subject := range []any{index, amd64} {

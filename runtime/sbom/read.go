@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pipelinefile/pipe/plan"
 )
 
 // MaxSize is the size of a document that Read accepts, in bytes. The SBOM of a large image that lists
@@ -29,6 +31,9 @@ const InTotoType = "application/vnd.in-toto+json"
 type Document struct {
 	Format   Format
 	Packages []Package // sorted, each once
+	// Subjects are the digests of what the statement that it is in is about; nil: it is in none, and is
+	// about what it is attached to.
+	Subjects []plan.Digest
 }
 
 // A Format is that of an SBOM.
@@ -42,7 +47,8 @@ const (
 
 // Read reads an SBOM, which may be anything: SPDX 2 or CycloneDX as JSON, alone or as the predicate of
 // an in-toto statement, and that in an envelope (DSSE) or in a bundle of Sigstore. Signatures are not
-// verified. For another statement, and for a signature, the error is ErrOther.
+// verified, nor is what a statement is about: see Subjects. For another statement, and for a signature,
+// the error is ErrOther.
 func Read(data []byte) (*Document, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("it has more than %d MiB", MaxSize>>20)
@@ -56,10 +62,18 @@ type outer struct {
 	BOMFormat     string          `json:"bomFormat"`
 	PredicateType string          `json:"predicateType"`
 	Predicate     json.RawMessage `json:"predicate"`
+	Subject       []subject       `json:"subject"`
 	Payload       string          `json:"payload"`
 	PayloadType   string          `json:"payloadType"`
 	Envelope      json.RawMessage `json:"dsseEnvelope"`
 	Signature     json.RawMessage `json:"messageSignature"`
+}
+
+// A subject is what a statement is about.
+type subject struct {
+	Digest struct {
+		SHA256 string `json:"sha256"`
+	} `json:"digest"`
 }
 
 func read(data []byte, depth int) (*Document, error) {
@@ -82,7 +96,17 @@ func read(data []byte, depth int) (*Document, error) {
 		if !IsSBOM(o.PredicateType) {
 			return nil, ErrOther
 		}
-		return readPredicate(o.Predicate, depth-1)
+		d, err := readPredicate(o.Predicate, depth-1)
+		if err != nil {
+			return nil, err
+		}
+		d.Subjects = []plan.Digest{}
+		for _, s := range o.Subject {
+			if digest := plan.Digest("sha256:" + s.Digest.SHA256); digest.Valid() {
+				d.Subjects = append(d.Subjects, digest)
+			}
+		}
+		return d, nil
 	case o.PayloadType != "" && o.PayloadType != InTotoType, len(o.Signature) > 0: // a signature of something else
 		return nil, ErrOther
 	case o.Payload != "":
@@ -167,7 +191,7 @@ func readSPDX(data []byte) (*Document, error) {
 	if len(packages) == 0 && len(described) > 1 { // it describes each package, as a list does
 		packages = described
 	}
-	return &Document{SPDX, sorted(packages)}, nil
+	return &Document{Format: SPDX, Packages: sorted(packages)}, nil
 }
 
 // asserted returns a license, or "" if it is one of the words of SPDX for none.
@@ -227,7 +251,7 @@ func readCycloneDX(data []byte) (*Document, error) {
 	if err := add(all.Components, maxDepth); err != nil {
 		return nil, err
 	}
-	return &Document{CycloneDX, sorted(packages)}, nil
+	return &Document{Format: CycloneDX, Packages: sorted(packages)}, nil
 }
 
 // sorted returns packages that have a name, sorted, each once.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/sbom"
 )
 
@@ -24,8 +25,11 @@ const cyclonedx = `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"com
 	 "components":[{"type":"library","name":"inner","licenses":[{"expression":"MIT OR ISC"}]}]},
 	{"type":"file","name":"/etc/passwd"}]}`
 
+var subject = plan.DigestOf(nil)
+
 func statement(predicateType, predicate string) string {
-	return fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","predicateType":%q,"predicate":%s}`, predicateType, predicate)
+	return fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"web","digest":{"sha256":%q}},{"digest":{"sha512":"02"}},{"digest":{"sha256":"x"}}],"predicateType":%q,"predicate":%s}`,
+		strings.TrimPrefix(string(subject), "sha256:"), predicateType, predicate)
 }
 
 func envelope(payload string) string {
@@ -41,19 +45,23 @@ func TestRead(t *testing.T) {
 	asCycloneDX := &sbom.Document{Format: sbom.CycloneDX, Packages: []sbom.Package{
 		{Name: "@types/node", Version: "20", License: "MIT AND Custom", PURL: "pkg:npm/%40types/node@20"}, {Name: "inner", License: "MIT OR ISC"},
 	}}
+	stated := func(d *sbom.Document) *sbom.Document {
+		return &sbom.Document{Format: d.Format, Packages: d.Packages, Subjects: []plan.Digest{subject}}
+	}
 	inSPDX := statement("https://spdx.dev/Document", spdx)
 	for name, test := range map[string]struct {
 		data string
 		want *sbom.Document
 	}{
-		"SPDX":       {spdx, asSPDX},
-		"CycloneDX":  {"\n " + cyclonedx, asCycloneDX},
-		"statement":  {inSPDX, asSPDX},
-		"version":    {statement("https://spdx.dev/Document/v2.3", spdx), asSPDX},
-		"envelope":   {envelope(statement("https://cyclonedx.org/bom", cyclonedx)), asCycloneDX},
-		"bundle":     {`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":` + envelope(inSPDX) + `}`, asSPDX},
-		"old cosign": {envelope(statement("https://spdx.dev/Document", `{"Data":`+spdx+`,"Timestamp":""}`)), asSPDX},
-		"as text":    {envelope(statement("https://spdx.dev/Document", fmt.Sprintf(`{"Data":%q}`, spdx))), asSPDX},
+		"SPDX":          {spdx, asSPDX},
+		"CycloneDX":     {"\n " + cyclonedx, asCycloneDX},
+		"statement":     {inSPDX, stated(asSPDX)},
+		"version":       {statement("https://spdx.dev/Document/v2.3", spdx), stated(asSPDX)},
+		"envelope":      {envelope(statement("https://cyclonedx.org/bom", cyclonedx)), stated(asCycloneDX)},
+		"bundle":        {`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":` + envelope(inSPDX) + `}`, stated(asSPDX)},
+		"old cosign":    {envelope(statement("https://spdx.dev/Document", `{"Data":`+spdx+`,"Timestamp":""}`)), stated(asSPDX)},
+		"as text":       {envelope(statement("https://spdx.dev/Document", fmt.Sprintf(`{"Data":%q}`, spdx))), stated(asSPDX)},
+		"about nothing": {`{"predicateType":"https://cyclonedx.org/bom","predicate":{"bomFormat":"CycloneDX"}}`, &sbom.Document{Format: sbom.CycloneDX, Subjects: []plan.Digest{}}},
 		"a list": {`{"spdxVersion":"SPDX-2.2","documentDescribes":["a","b"],"packages":[{"SPDXID":"b","name":"b"},{"SPDXID":"a","name":"a"}]}`,
 			&sbom.Document{Format: sbom.SPDX, Packages: []sbom.Package{{Name: "a"}, {Name: "b"}}}},
 		"empty": {`{"bomFormat":"CycloneDX"}`, &sbom.Document{Format: sbom.CycloneDX}},

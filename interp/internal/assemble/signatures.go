@@ -9,25 +9,16 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// unverified warns about services with images that no rule about signatures can apply to,
-// because pipe does not look for them (I16).
+// unverified finds the services with images that no rule about signatures can apply to, because
+// pipe does not look for them (I16). What a patch names is known here, and refused if a rule covers
+// it; what a chart names is not, which is a warning.
 func (a *assembly) unverified(p *plan.Plan, services []*builtins.Service) {
 	if len(p.Pipeline.Verify) == 0 {
 		return
 	}
-	report := func(d plan.Diagnostic) {
-		d.Severity, d.Rule = plan.SeverityWarning, "unverified"
-		d.Related = []plan.Related{{Pos: p.Pipeline.Verify[0].Pos, Message: "signed() requires signatures here"}}
-		a.session.Report(d)
-	}
 	for _, s := range services {
 		for _, of := range s.Plan.Workload.Patches.Patches {
-			if patchesImage(of) {
-				report(plan.Diagnostic{
-					Pos: of.Pos, Stack: s.Stack, Hint: "name the image with image=, init= or sidecars=, so that it is copied and verified",
-					Message: fmt.Sprintf("the image that a patch of %s sets is not verified", s.Plan.Name),
-				})
-			}
+			a.unverifiedPatch(p.Pipeline.Verify, s, of)
 		}
 		if s.Plan.MirrorImages || s.Plan.Chart == nil && len(s.Plan.Manifests) == 0 {
 			continue
@@ -39,9 +30,27 @@ func (a *assembly) unverified(p *plan.Plan, services []*builtins.Service) {
 		case s.Plan.Type != plan.Helm:
 			hint = "declare it with helm(), whose images are copied and verified, or make sure that it names no other images"
 		}
-		report(plan.Diagnostic{
-			Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
+		a.session.Report(plan.Diagnostic{
+			Severity: plan.SeverityWarning, Rule: "unverified", Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
 			Message: fmt.Sprintf("the images that are named in the %s of %s are not verified", of, s.Plan.Name),
+			Related: []plan.Related{{Pos: p.Pipeline.Verify[0].Pos, Message: "signed() requires signatures here"}},
+		})
+	}
+}
+
+// unverifiedPatch refuses a patch that sets an image which a rule covers: it would be deployed
+// without a look at its signatures.
+func (a *assembly) unverifiedPatch(rules []plan.SignatureRule, s *builtins.Service, patch plan.Patch) {
+	for _, image := range patchedImages(patch) {
+		i := slices.IndexFunc(rules, func(rule plan.SignatureRule) bool { return rule.Covers(image) })
+		if i < 0 {
+			continue
+		}
+		a.session.Report(plan.Diagnostic{
+			Severity: plan.SeverityError, Pos: patch.Pos, Stack: s.Stack,
+			Hint:    "name the image with image=, init= or sidecars=, so that it is copied and verified, or exclude it from the rule",
+			Message: fmt.Sprintf("a patch of %s sets the image %s, whose signatures are not verified", s.Plan.Name, image),
+			Related: []plan.Related{{Pos: rules[i].Pos, Message: "signed() requires a signature of it"}},
 		})
 	}
 }
@@ -49,38 +58,54 @@ func (a *assembly) unverified(p *plan.Plan, services []*builtins.Service) {
 // imagePath matches the path of the image of a container or of a volume in a JSON patch.
 var imagePath = regexp.MustCompile(`/(containers|initContainers|ephemeralContainers|volumes)/[^/]+/image(/reference)?$`)
 
-// patchesImage reports whether a patch sets the image of a container or of a volume.
-func patchesImage(p plan.Patch) bool {
-	if setsImage(p.Merge, false) {
-		return true
-	}
-	return slices.ContainsFunc(p.JSON, func(operation plan.Values) bool {
+// patchedImages returns the images of containers and volumes that a patch sets, sorted, each once.
+func patchedImages(p plan.Patch) []string {
+	all := imagesIn(p.Merge, false)
+	for _, operation := range p.JSON {
 		path, _ := operation["path"].(string)
-		switch operation["op"] {
-		case "add", "replace":
-			return imagePath.MatchString(path) || setsImage(operation["value"], true)
+		switch op := operation["op"]; {
+		case op != "add" && op != "replace":
+		case imagePath.MatchString(path):
+			all = append(all, imageOf(operation["value"])...)
+		default:
+			all = append(all, imagesIn(operation["value"], true)...)
 		}
-		return false
-	})
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
-// setsImage reports whether a value has an element of a list with an image, as containers and volumes
-// are. element says that the value may be one.
-func setsImage(v any, element bool) bool {
+// imagesIn returns the images of the elements of lists in a value, as containers and volumes are.
+// element says that the value may be one.
+func imagesIn(v any, element bool) (all []string) {
 	switch v := v.(type) {
 	case plan.Values:
-		return setsImage(map[string]any(v), element)
+		return imagesIn(map[string]any(v), element)
 	case map[string]any:
-		if element && v["image"] != nil {
-			return true
+		if element {
+			all = imageOf(v["image"])
 		}
 		for _, of := range v {
-			if setsImage(of, false) {
-				return true
-			}
+			all = append(all, imagesIn(of, false)...)
 		}
 	case []any:
-		return slices.ContainsFunc(v, func(of any) bool { return setsImage(of, true) })
+		for _, of := range v {
+			all = append(all, imagesIn(of, true)...)
+		}
 	}
-	return false
+	return all
+}
+
+// imageOf returns the image that is the value of a field of a container, or of a volume.
+func imageOf(v any) []string {
+	if of, ok := v.(plan.Values); ok {
+		v = map[string]any(of)
+	}
+	if of, ok := v.(map[string]any); ok {
+		v = of["reference"]
+	}
+	if image, ok := v.(string); ok {
+		return []string{image}
+	}
+	return nil
 }

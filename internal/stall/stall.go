@@ -1,5 +1,6 @@
 // Package stall ends requests to which a registry sends nothing. A server whose machine is gone, or
-// that hangs, is silent without an error: a caller would wait for it forever.
+// that hangs, is silent without an error: a caller would wait for it forever. It also reads for how
+// long a registry that is too busy asks to be left alone.
 package stall
 
 import (

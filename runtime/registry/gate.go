@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
@@ -94,7 +94,7 @@ func (g *gate) enter(ctx context.Context, host string) (leave func(*http.Respons
 
 // note closes the gate if an answer says so, and reports whether it does.
 func (g *gate) note(answer *http.Response) bool {
-	wait, ok := retryAfter(answer)
+	wait, ok := stall.RetryAfter(answer)
 	if !ok {
 		return false
 	}
@@ -105,24 +105,4 @@ func (g *gate) note(answer *http.Response) bool {
 		g.until = until
 	}
 	return true
-}
-
-// retryAfter returns how long a registry asks to wait before the next request. A date in its
-// answer is compared with its own clock.
-func retryAfter(answer *http.Response) (time.Duration, bool) {
-	if answer == nil || answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusServiceUnavailable {
-		return 0, false
-	}
-	text := answer.Header.Get("Retry-After")
-	wait := time.Duration(0)
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		wait = time.Duration(min(seconds, int64((365*24*time.Hour)/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		now, err := http.ParseTime(answer.Header.Get("Date"))
-		if err != nil {
-			now = time.Now()
-		}
-		wait = at.Sub(now)
-	}
-	return wait, wait > 0
 }

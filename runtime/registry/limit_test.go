@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/runtime"
 )
 
@@ -153,7 +154,7 @@ func TestRetryAfter(t *testing.T) {
 		{500, "7", 0},
 		{200, "7", 0},
 	} {
-		got, ok := retryAfter(answer(nil, row.status, "Retry-After", row.after, "Date", date(0)))
+		got, ok := stall.RetryAfter(answer(nil, row.status, "Retry-After", row.after, "Date", date(0)))
 		if !ok {
 			got = 0
 		}

@@ -40,18 +40,18 @@ import (
 )
 
 // newController assembles BuildKit: one worker that runs containers with runc, the Dockerfile
-// frontend, and the cache importers and exporters.
-func newController(ctx context.Context, o options) (*control.Controller, error) {
+// frontend, and the cache importers and exporters. It notes in busy which registries ask to wait.
+func newController(ctx context.Context, o options, busy *busyHosts) (*control.Controller, error) {
 	conf, err := readConfig(o.Config)
 	if err != nil {
 		return nil, err
 	}
-	hosts := withTransport(registryHosts(conf.Registries, o.Registries), stall.Read, stall.Write)
+	hosts := withTransport(registryHosts(conf.Registries, o.Registries), busy, stall.Read, stall.Write)
 	sessions, err := session.NewManager()
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, o, conf)
+	w, err := newWorker(ctx, o, conf, busy)
 	if err != nil {
 		return nil, fmt.Errorf("start BuildKit's worker: %w", err)
 	}
@@ -98,7 +98,7 @@ func newController(ctx context.Context, o options) (*control.Controller, error) 
 	})
 }
 
-func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker, error) {
+func newWorker(ctx context.Context, o options, conf config.Config, busy *busyHosts) (*base.Worker, error) {
 	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, nil, nil,
 		// The host's network, because other modes need plugins. It also lets a build access
 		// services on the user's loopback interface.
@@ -106,7 +106,7 @@ func newWorker(ctx context.Context, o options, conf config.Config) (*base.Worker
 	if err != nil {
 		return nil, err
 	}
-	opt.RegistryHosts = withTransport(registryHosts(conf.Registries, o.Registries), stall.Read, stall.Write)
+	opt.RegistryHosts = withTransport(registryHosts(conf.Registries, o.Registries), busy, stall.Read, stall.Write)
 	opt.Platforms = archutil.SupportedPlatforms(false)
 	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
 	return base.NewWorker(ctx, opt)

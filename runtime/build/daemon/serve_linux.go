@@ -54,17 +54,18 @@ func serveAt(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer done()
+	busy := &busyHosts{}
 	note := o.Note
 	if note == nil {
 		note = func(text string) { logrus.Warn(text) }
 	}
-	controller, err := mended(o.Root, note, func() (*control.Controller, error) { return newController(ctx, o) })
+	controller, err := mended(o.Root, note, func() (*control.Controller, error) { return newController(ctx, o, busy) })
 	if err != nil {
 		listener.Close()
 		return err
 	}
 	server := grpc.NewServer(
-		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.UnaryInterceptor(busy.tell),
 		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),

@@ -14,7 +14,7 @@ import (
 
 // withTransport makes BuildKit's requests to registries end when a registry sends nothing for a
 // time, and find images in registries that do not answer HEAD requests.
-func withTransport(hosts docker.RegistryHosts, read, write time.Duration) docker.RegistryHosts {
+func withTransport(hosts docker.RegistryHosts, busy *busyHosts, read, write time.Duration) docker.RegistryHosts {
 	return func(host string) ([]docker.RegistryHost, error) {
 		all, err := hosts(host)
 		for i, h := range all {
@@ -23,7 +23,7 @@ func withTransport(hosts docker.RegistryHosts, read, write time.Duration) docker
 				inner = http.DefaultTransport
 			}
 			client := *h.Client
-			client.Transport = &transport{inner, read, write}
+			client.Transport = &transport{inner, busy, read, write}
 			all[i].Client = &client
 		}
 		return all, err
@@ -33,6 +33,7 @@ func withTransport(hosts docker.RegistryHosts, read, write time.Duration) docker
 // A transport sends requests to registries.
 type transport struct {
 	inner       http.RoundTripper
+	busy        *busyHosts
 	read, write time.Duration // how long a registry may be silent
 }
 
@@ -71,6 +72,9 @@ func (t *transport) send(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, final(err)
 	}
+	if wait, ok := stall.RetryAfter(answer); ok {
+		t.busy.note(r.URL.Host, wait)
+	}
 	answer.Body = &body{answer.Body}
 	return answer, nil
 }
@@ -80,10 +84,16 @@ func (t *transport) send(r *http.Request) (*http.Response, error) {
 func final(err error) error {
 	var stalled *stall.Error
 	if errors.As(err, &stalled) {
-		return errors.New(stalled.Error())
+		return &silentError{stalled.Error()}
 	}
 	return err
 }
+
+// A silentError is the error of a registry that sends nothing. Unlike *[stall.Error], it is no
+// timeout, and so not temporary.
+type silentError struct{ text string }
+
+func (e *silentError) Error() string { return e.text }
 
 // A body is the body of an answer.
 type body struct{ io.ReadCloser }

@@ -15,7 +15,7 @@ import (
 // clientOf returns the client that BuildKit uses for a registry, which may be silent for patience.
 func clientOf(t *testing.T, server *httptest.Server, patience time.Duration) *http.Client {
 	t.Helper()
-	hosts, err := withTransport(registryHosts(nil, t.TempDir()+"/registries.conf"), patience, patience)(strings.TrimPrefix(server.URL, "http://"))
+	hosts, err := withTransport(registryHosts(nil, t.TempDir()+"/registries.conf"), &busyHosts{}, patience, patience)(strings.TrimPrefix(server.URL, "http://"))
 	if err != nil || len(hosts) == 0 || hosts[len(hosts)-1].Client == nil {
 		t.Fatalf("hosts = %+v, %v", hosts, err)
 	}

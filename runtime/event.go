@@ -101,8 +101,8 @@ type (
 	Retried struct {
 		What  string `json:"what"`
 		Error string `json:"error"`
-		Again int    `json:"again"`          // which retry, from 1; 0 if it waits
-		Wait  int64  `json:"wait,omitempty"` // for how long it waits, in seconds
+		Again int    `json:"again"`          // which retry, from 1; 0 if it only waits
+		Wait  int64  `json:"wait,omitempty"` // for how long it waits, in seconds, if a registry asks for that
 		From  string `json:"from,omitempty"` // the builder that has failed, if another one takes over
 		To    string `json:"to,omitempty"`   // the builder that takes over
 	}

@@ -33,7 +33,7 @@ var foreign = map[string]string{
 	"runtime/build/cache.go noCache.failed":              "BuildKit passes on the error of a step as a string",
 	"runtime/build/failure.go explain":                   "BuildKit sends errors as strings over gRPC, and those of git and registries inside them",
 	"runtime/build/failure.go plain":                     "BuildKit and gRPC put prefixes before the message",
-	"runtime/build/retry.go transient":                   "BuildKit sends errors of registries as strings over gRPC",
+	"runtime/build/transient.go isSaid":                  "a BuildKit that is not ours sends errors of registries as strings over gRPC",
 	"runtime/deploy/evidence.go operation.evidence":      "leaves out what the message shows already",
 	"runtime/deploy/records.go records.Create":           "the API server does not say in the cause of the status that a Secret is too long",
 	"runtime/deploy/refused.go shortCause":               "shows the first line",

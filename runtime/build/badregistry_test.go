@@ -159,6 +159,37 @@ func TestBaseOfBadRegistry(t *testing.T) {
 	}
 }
 
+// TestBaseOfBusyRegistry builds from an image of a registry that asks to wait: it is asked again
+// after that time.
+func TestBaseOfBusyRegistry(t *testing.T) {
+	t.Parallel()
+	r := newBadRegistry(t)
+	r.pushed(t, "base:1")
+	var waits atomic.Bool // the build
+	busy := disturbance(func(w http.ResponseWriter, q *http.Request) bool {
+		if !each(q) || waits.Load() {
+			return false
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	r.bad.Store(&busy)
+	dir := workspace(t, files{"web/Dockerfile": "FROM " + r.host + "/base:1\nCOPY x /\n", "web/x": t.Name()})
+	var retried []runtime.Retried
+	if _, err := newBuilder(t, dir).Build(t.Context(), spec("web"), images(t)+"/web:1", func(b runtime.Body) {
+		if again, ok := b.(runtime.Retried); ok {
+			retried = append(retried, again)
+			waits.Store(true)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(retried) != 1 || retried[0].Again != 1 || retried[0].Wait != 1 || !strings.Contains(retried[0].Error, "429 Too Many Requests") {
+		t.Errorf("retries: %+v, want one after a second", retried)
+	}
+}
+
 // TestPushToBadRegistry pushes to registries that do not take the image: the error names the
 // registry and what to do, and the image has no tag.
 func TestPushToBadRegistry(t *testing.T) {

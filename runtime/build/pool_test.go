@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pipelinefile/pipe/internal/stall"
 	"github.com/pipelinefile/pipe/plan"
 )
 
@@ -185,22 +184,4 @@ func TestAbsenceGrows(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestTransient checks which failures of a builder are retried.
-func TestTransient(t *testing.T) {
-	for _, row := range []struct {
-		err  error
-		want bool
-	}{
-		{&UnreachableError{Addr: "tcp://b", Lost: true, Err: errors.New("gone")}, true},
-		{&UnreachableError{Addr: "tcp://b", Err: errors.New("no such file")}, false},
-		{errors.New("connection reset by peer"), true},
-		{errors.New(`failed to do request: Head "https://x.test/v2/a/manifests/1": ` + (&stall.Error{Host: "x.test", Wait: stall.Read}).Error()), true},
-		{errors.New("exit status 1"), false},
-	} {
-		if got := transient(row.err); got != row.want {
-			t.Errorf("transient(%v) = %v, want %v", row.err, got, row.want)
-		}
-	}
 }

@@ -3,12 +3,8 @@ package build
 import (
 	"context"
 	"errors"
-	"strings"
-	"syscall"
+	"fmt"
 	"time"
-
-	"github.com/moby/buildkit/util/grpcerrors"
-	"google.golang.org/grpc/codes"
 
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/plan"
@@ -19,11 +15,15 @@ import (
 // firstWait is the first wait before a retry.
 const firstWait = 200 * time.Millisecond
 
+// maxWait is for how long a build waits, in all its retries together, because a registry asks for
+// that.
+const maxWait = 10 * time.Minute
+
 // retry builds on a node, and after a transient error retries, on another node if there
-// is one.
+// is one. It waits as long as a registry asks for.
 func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
 	from, tried := origin(spec, ref), map[*node]bool{}
-	waits := retry.NewWaits(firstWait)
+	waits, waited := retry.NewWaits(firstWait), time.Duration(0)
 	absent, err := b.pool.find(ctx)
 	if err != nil {
 		return "", err
@@ -56,9 +56,21 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		if again >= max(retry.Max+1, nodes) || !elsewhere && !transient(err) {
 			return "", err
 		}
+		pause := waits.Wait
+		wait, asked := asksToWait(err)
+		if asked && !elsewhere {
+			waited += wait
+			if deadline, ok := ctx.Deadline(); waited > maxWait || ok && time.Until(deadline) < wait {
+				return "", &cause{fmt.Sprintf("%v (it asks to wait for %v)", err, wait.Round(time.Second)), err}
+			}
+			pause = func(ctx context.Context) error { return retry.Pause(ctx, wait) }
+		}
 		n.doubt()
 		next := b.pool.take(from, tried)
 		retried := runtime.Retried{What: "build " + spec.ID, Error: err.Error(), Again: again}
+		if asked && !elsewhere {
+			retried.Wait = int64((wait + time.Second - 1) / time.Second)
+		}
 		if next != n {
 			retried.From, retried.To = redact.URLs(n.addr), redact.URLs(next.addr)
 		}
@@ -67,60 +79,9 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		if elsewhere {
 			continue
 		}
-		if err := waits.Wait(ctx); err != nil {
+		if err := pause(ctx); err != nil {
 			b.pool.give(n)
 			return "", err
 		}
 	}
-}
-
-// refused reports whether a builder has cancelled a build, or does not accept it. The caller
-// has not cancelled it.
-func refused(err error) bool {
-	var build *runtime.BuildError
-	code := grpcerrors.Code(err)
-	return !errors.As(err, &build) && (code == codes.Unavailable || code == codes.Canceled)
-}
-
-// passing are texts of remote errors that have no type here, and that may not occur
-// again on a retry.
-var passing = []string{
-	"no active session",
-	"connection refused",
-	"connection reset by peer",
-	"broken pipe",
-	"unexpected EOF",
-	"error reading from server: EOF",
-	"transport is closing",
-	"TLS handshake timeout",
-	"i/o timeout",
-	"502 Bad Gateway",
-	"503 Service Unavailable",
-	"504 Gateway Timeout",
-	"429 Too Many Requests",
-	silence,
-}
-
-// transient reports whether a retry may succeed. Errors of the build itself are not
-// transient: they would occur again.
-func transient(err error) bool {
-	var build *runtime.BuildError
-	if errors.As(err, &build) || errors.Is(err, runtime.ErrConflict) {
-		return false
-	}
-	// A builder that was never reached may have a wrong address.
-	var unreachable *UnreachableError
-	if errors.As(err, &unreachable) && unreachable.Lost || unreachable == nil && refused(err) {
-		return true
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
-		return true
-	}
-	text := err.Error()
-	for _, s := range passing {
-		if strings.Contains(text, s) {
-			return true
-		}
-	}
-	return false
 }

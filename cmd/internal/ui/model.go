@@ -233,10 +233,13 @@ func tagText(b runtime.TagMoved) string {
 }
 
 func retryText(b runtime.Retried) string {
-	if b.Wait > 0 {
+	if b.Again == 0 {
 		return fmt.Sprintf("%s: %s", b.What, b.Error)
 	}
 	text := fmt.Sprintf("%s: %s; retry %d", b.What, b.Error, b.Again)
+	if b.Wait > 0 {
+		text += fmt.Sprintf(" in %d s", b.Wait)
+	}
 	if b.To != "" {
 		text += " on " + b.To
 	}

@@ -119,7 +119,7 @@ func (c *bufferedConn) Read(p []byte) (int, error) { return c.from.Read(p) }
 var errCannotPush = errors.New("the Docker engine cannot push what it builds, because it has the classic image store")
 
 // check returns an error if the engine cannot push images.
-func (e *engine) check(ctx context.Context, c *client.Client) error {
+func (e *engine) check(ctx context.Context, c *connection) error {
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,6 +125,79 @@ func TestBuilderLost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBuilderReplaced kills a builder in the middle of a build and starts it again at once, as a
+// cluster or systemd does: the build was lost although its address answers.
+func TestBuilderReplaced(t *testing.T) {
+	workers := []*worker{startWorker(t), startWorker(t)}
+	host := images(t)
+	dir := workspace(t, files{"web/Dockerfile": whereami + "RUN echo started; sleep 1\n", "web/busybox": "", "web/x": ""})
+	var down sync.RWMutex // locked while a builder is not there
+	addrs := []string{relay(t, workers[0].addr, &down), relay(t, workers[1].addr, &down)}
+	b := build.New(build.Options{Dir: dir, Addresses: addrs})
+	t.Cleanup(func() { b.Close() })
+	var r record
+	failed := -1
+	end := sync.OnceFunc(func() {
+		failed = slices.Index(workers, builtOn(t, &r, workers))
+		down.Lock()
+		defer down.Unlock()
+		workers[failed].signal(t, syscall.SIGKILL)
+		eventually(t, "the builder still runs", func() string {
+			if c, err := net.Dial("unix", strings.TrimPrefix(workers[failed].addr, "unix://")); err == nil {
+				c.Close()
+				return "it accepts connections"
+			}
+			return ""
+		})
+		workers[failed].start(t)
+	})
+	if _, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", func(e runtime.Body) {
+		r.emit(e)
+		if l, ok := e.(runtime.Log); ok && l.Text == "started" {
+			end()
+		}
+	}); err != nil {
+		t.Fatalf("Build: %v\n%s", err, r.text())
+	}
+	retried := r.retried()
+	if len(retried) != 1 || !strings.HasPrefix(retried[0].Error, "BuildKit at "+addrs[failed]+" was lost during the build: ") || retried[0].To != addrs[1-failed] {
+		t.Errorf("the build is retried with %+v, want once, from %s to the other one", retried, addrs[failed])
+	}
+}
+
+// relay returns an address that forwards to the socket at addr. While down is locked, connections
+// are accepted, but wait.
+func relay(t testing.TB, addr string, down *sync.RWMutex) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	serve := func(in net.Conn) {
+		defer in.Close()
+		down.RLock()
+		out, err := net.Dial("unix", strings.TrimPrefix(addr, "unix://"))
+		down.RUnlock()
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		go func() { _, _ = io.Copy(out, in) }() // out is closed when the builder has ended
+		_, _ = io.Copy(in, out)
+	}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(in)
+		}
+	}()
+	return "tcp://" + l.Addr().String()
 }
 
 // TestBuilderOfCache checks that builds of changed sources are on the builders that have their

@@ -4,23 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/util/bklog"
-	"github.com/moby/buildkit/util/grpcerrors"
-	"github.com/sirupsen/logrus"
-	"google.golang.org/grpc/codes"
-
 	"github.com/pipelinefile/pipe/internal/redact"
 	"github.com/pipelinefile/pipe/runtime"
 	"github.com/pipelinefile/pipe/runtime/internal/flight"
-	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // An UnreachableError means that a builder does not respond.
@@ -79,14 +70,14 @@ type node struct {
 	addr string // empty: the embedded one
 	farm string // the address of the farm that it is a member of, or empty
 
-	connecting flight.Group[*client.Client] // so that callers share a connection, or its failure
+	connecting flight.Group[*connection] // so that callers share a connection, or its failure
 
 	mu      sync.Mutex
-	client  *client.Client // guarded by mu
-	at      string         // address of client; guarded by mu
-	version string         // of BuildKit, as it says; guarded by mu
-	doubted bool           // client may have lost its builder; guarded by mu
-	member  Member         // of a farm; guarded by mu
+	client  *connection // guarded by mu
+	at      string      // address of client; guarded by mu
+	version string      // of BuildKit, as it says; guarded by mu
+	doubted bool        // client may have lost its builder; guarded by mu
+	member  Member      // of a farm; guarded by mu
 
 	contexts contexts
 }
@@ -100,18 +91,18 @@ const patience = time.Minute
 
 // connect returns a client of a builder that has responded. Its error is an
 // *UnreachableError.
-func (n *node) connect(ctx context.Context) (*client.Client, error) {
+func (n *node) connect(ctx context.Context) (*connection, error) {
 	n.mu.Lock()
 	c, doubted := n.client, n.doubted
 	n.mu.Unlock()
 	if c != nil && !doubted {
 		return c, nil
 	}
-	return n.connecting.Do(ctx, "", nil, func(ctx context.Context, _ runtime.Emit) (*client.Client, error) { return n.reach(ctx) })
+	return n.connecting.Do(ctx, "", nil, func(ctx context.Context, _ runtime.Emit) (*connection, error) { return n.reach(ctx) })
 }
 
 // reach connects, or checks that the builder of the connection still responds.
-func (n *node) reach(ctx context.Context) (*client.Client, error) {
+func (n *node) reach(ctx context.Context) (*connection, error) {
 	addr := n.addr
 	if addr == "" {
 		if n.pool.opts.Start == nil {
@@ -186,7 +177,7 @@ func hasMinor(version string, minor int) bool {
 
 // watch returns a context for a build, which is cancelled with an *UnreachableError if the
 // builder becomes silent, and a function that ends the watch.
-func (n *node) watch(ctx context.Context, c *client.Client) (context.Context, func()) {
+func (n *node) watch(ctx context.Context, c *connection) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	patience := n.pool.patience
 	silent := fmt.Errorf("no answer within %v", patience)
@@ -211,7 +202,7 @@ func (n *node) watch(ctx context.Context, c *client.Client) (context.Context, fu
 }
 
 // drop closes a client that may never notice that its connection is dead.
-func (n *node) drop(c *client.Client) {
+func (n *node) drop(c *connection) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == c {
@@ -221,15 +212,17 @@ func (n *node) drop(c *client.Client) {
 }
 
 // lost returns an *UnreachableError if err, of a build, means that the builder is gone, and
-// nil otherwise. The embedded builder is started again instead.
-func (n *node) lost(ctx context.Context, c *client.Client, err error) error {
+// nil otherwise. before is how often c had connected before the build. The embedded builder is
+// started again instead.
+func (n *node) lost(ctx context.Context, c *connection, before int64, err error) error {
 	if n.addr == "" || !refused(err) {
 		return nil
 	}
-	// The error could also be that of a registry, as the builder reports it.
+	// The error could also be that of a registry, as the builder reports it: then the same
+	// connection still answers. Over a new one, that may be the successor of the builder.
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if _, e := c.Info(quiet(ctx)); e == nil {
+	if _, e := c.Info(quiet(ctx)); e == nil && c.begun.Load() == before {
 		return nil
 	}
 	return &UnreachableError{Addr: n.addr, Lost: true, Err: plain(err)}
@@ -242,60 +235,6 @@ func (n *node) doubt() {
 	n.doubted = true
 }
 
-// answer returns the version of the builder when it has responded. A client that has lost its
-// connection retries after a second.
-func answer(ctx context.Context, c *client.Client, before bool) (version string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v", connectTimeout))
-	defer cancel()
-	for again := 0; ; again++ {
-		info, err := c.Info(quiet(ctx))
-		if err == nil {
-			return info.BuildkitVersion.Version, nil
-		}
-		if !before || again > 0 || grpcerrors.Code(err) != codes.Unavailable {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return "", err
-		}
-		if err := retry.Pause(ctx, 1200*time.Millisecond); err != nil { // a little more than gRPC waits
-			return "", err
-		}
-	}
-}
-
-func (n *node) dial(ctx context.Context, addr string) (*client.Client, error) {
-	if n.farm != "" {
-		return client.New(quiet(ctx), "", n.options()...)
-	}
-	if err := CheckAddress(addr); err != nil {
-		return nil, err
-	}
-	var opts []client.ClientOpt
-	if tls := n.pool.opts.TLS; tls != (TLS{}) && strings.HasPrefix(addr, "tcp://") {
-		if tls.CA != "" {
-			opts = append(opts, client.WithServerConfig(tls.ServerName, tls.CA))
-		} else {
-			opts = append(opts, client.WithServerConfigSystem(tls.ServerName))
-		}
-		if tls.Cert != "" || tls.Key != "" {
-			opts = append(opts, client.WithCredentials(tls.Cert, tls.Key))
-		}
-	}
-	if e := engineOf(addr); e != nil {
-		return client.New(quiet(ctx), "", e.options()...)
-	}
-	return client.New(quiet(ctx), addr, opts...)
-}
-
-// sessions returns what connects sessions to the builder of c.
-func (n *node) sessions(c *client.Client) session.Dialer {
-	if e := engineOf(n.addr); e != nil {
-		return e.session
-	}
-	return c.Dialer()
-}
-
 func (n *node) close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -305,11 +244,4 @@ func (n *node) close() error {
 	err := n.client.Close()
 	n.client = nil
 	return err
-}
-
-// quiet prevents BuildKit's library from printing to the terminal.
-func quiet(ctx context.Context) context.Context {
-	l := logrus.New()
-	l.SetOutput(io.Discard)
-	return bklog.WithLogger(ctx, logrus.NewEntry(l))
 }

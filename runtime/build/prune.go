@@ -29,7 +29,7 @@ type Cache struct {
 
 // Caches returns the caches of the builders, and what PruneCaches would remove.
 func (b *Builder) Caches(ctx context.Context, keep CacheLimit) ([]Cache, error) {
-	return b.eachCache(ctx, func(c *client.Client, cache *Cache) error {
+	return b.eachCache(ctx, func(c *connection, cache *Cache) error {
 		all, err := c.DiskUsage(quiet(ctx))
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (b *Builder) Caches(ctx context.Context, keep CacheLimit) ([]Cache, error) 
 // PruneCaches removes the caches of the builders except for what is kept. Builds can run meanwhile.
 // It returns what was removed, also with an error, which joins those of the builders that have failed.
 func (b *Builder) PruneCaches(ctx context.Context, keep CacheLimit) ([]Cache, error) {
-	return b.eachCache(ctx, func(c *client.Client, cache *Cache) error {
+	return b.eachCache(ctx, func(c *connection, cache *Cache) error {
 		removed, done := make(chan client.UsageInfo), make(chan struct{})
 		go func() {
 			defer close(done)
@@ -82,7 +82,7 @@ func (b *Builder) PruneCaches(ctx context.Context, keep CacheLimit) ([]Cache, er
 }
 
 // eachCache calls do for each builder, one after the other.
-func (b *Builder) eachCache(ctx context.Context, do func(*client.Client, *Cache) error) ([]Cache, error) {
+func (b *Builder) eachCache(ctx context.Context, do func(*connection, *Cache) error) ([]Cache, error) {
 	var errs []error
 	absent, err := b.pool.find(ctx)
 	if err != nil {

@@ -47,6 +47,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	if err != nil {
 		return "", err
 	}
+	connected := c.begun.Load()
 	ctx, watched := n.watch(ctx, c)
 	defer watched()
 	opt := client.SolveOpt{
@@ -101,7 +102,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case err != nil:
-		if lost := n.lost(ctx, c, err); lost != nil {
+		if lost := n.lost(ctx, c, connected, err); lost != nil {
 			return "", lost
 		}
 		return "", explain(err, j, p)

@@ -45,7 +45,7 @@ class Secret:
     """A reference to a secret, for `env=`, `secrets=`, `files=`, the `values=` of a chart and `signing_key()`. It cannot be converted to a string: its value is not known here."""
 
 class Signing_key:
-    """The key that signs the images that are built."""
+    """The key that signs the images that are built, or the identity that does."""
 
 class Signed:
     """A rule about which images must be signed, and by whom."""
@@ -185,7 +185,7 @@ def pipeline(name: str, *, namespace: str | None = None, registry: str | None = 
         deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages
         allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
-        sign: the key that signs the images that are built: signing_key()
+        sign: who signs the images that are built: signing_key() or keyless()
         verify: which images must be signed before they are deployed, and by whom: a list of signed()
     """
 
@@ -777,13 +777,27 @@ def signing_key(key: Secret, *, password: Secret | None = None) -> Signing_key:
         password: of an encrypted key
     """
 
-def signed(images: str | list[str], *, key: str | list[str], exclude: str | list[str] = []) -> Signed:
+def keyless(identity: str, *, issuer: str, trusted_root: str | None = None, signing_config: str | None = None) -> Signing_key:
+    """Signs the images that are built without a key, as the identity of a job of CI, for `sign=` of pipeline().
+
+    Args:
+        identity: as whom: the address of the workflow of a CI, such as "https://github.com/acme/shop/.github/workflows/release.yml@refs/heads/main", or an e-mail address
+        issuer: the address of the OpenID Connect provider that authenticates it, such as "https://token.actions.githubusercontent.com"
+        trusted_root: of an instance of Sigstore of your own: the JSON of its trusted root, such as read_file("trusted_root.json"); the public instance if not given
+        signing_config: of the same instance: the JSON that says where its services are, such as read_file("signing_config.json")
+    """
+
+def signed(images: str | list[str], *, key: str | list[str] = [], exclude: str | list[str] = [], identity: str | list[str] = [], identity_regexp: str | list[str] = [], issuer: str | None = None, trusted_root: str | None = None) -> Signed:
     """Requires a signature of images before they are deployed, for `verify=` of pipeline().
 
     Args:
         images: names of images without tags, such as "ghcr.io/acme/*", in which * stands for any characters, also slashes
-        key: a public key in PEM, such as read_file("cosign.pub"); of several, one must have signed
+        key: a public key in PEM, such as read_file("cosign.pub"); of several, and of the identities, one must have signed
         exclude: names of images that the rule does not cover, in the same form as images=
+        identity: who must have signed without a key, exactly: the address of the workflow of a CI, such as "https://github.com/acme/shop/.github/workflows/release.yml@refs/heads/main", or an e-mail address
+        identity_regexp: the same as a regular expression, which begins with ^ and ends with $
+        issuer: the address of the OpenID Connect provider that has authenticated the identity, such as "https://token.actions.githubusercontent.com"
+        trusted_root: of an instance of Sigstore of your own: the JSON of its trusted root, such as read_file("trusted_root.json"); the public instance if not given
     """
 
 def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:

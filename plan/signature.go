@@ -10,21 +10,87 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// A Signing says with which key the images that a pipeline builds are signed (I15).
+// A Signing says with which key, or as whom, the images that a pipeline builds are signed (I15).
 type Signing struct {
-	Key      SecretRef  `json:"key"`                // a private key in PEM, plain or as cosign encrypts it
+	Key      SecretRef  `json:"key,omitzero"`       // a private key in PEM, plain or as cosign encrypts it
 	Password *SecretRef `json:"password,omitempty"` // of an encrypted key; nil: an empty one
-	Pos      Pos        `json:"pos"`                // of the call of signing_key()
+	Keyless  *Keyless   `json:"keyless,omitempty"`  // instead of a key
+	Pos      Pos        `json:"pos"`                // of the call of signing_key() or keyless()
+}
+
+// A Keyless says as whom images are signed without a key.
+type Keyless struct {
+	Identity
+	// SigningConfig says where the services that sign are: the JSON of a signing config of Sigstore.
+	// Empty: those of the public instance.
+	SigningConfig string `json:"signing_config,omitempty"`
+}
+
+// An Identity may sign without a key: a provider of OpenID Connect authenticates it, and a certificate
+// authority of Sigstore certifies that (I15, I16).
+type Identity struct {
+	Issuer string `json:"issuer"`           // the address of the provider
+	Name   string `json:"name,omitempty"`   // the address of a workflow, or an e-mail address
+	Regexp string `json:"regexp,omitempty"` // instead of Name: it must match all of the name
+	// TrustedRoot says whose certificates and logs count: the JSON of a trusted root of Sigstore.
+	// Empty: those of the public instance.
+	TrustedRoot string `json:"trusted_root,omitempty"`
+}
+
+// Covers reports whether a signature of an identity with a name counts as one of i.
+func (i Identity) Covers(of Identity) bool {
+	if i.Issuer != of.Issuer || i.TrustedRoot != of.TrustedRoot || of.Name == "" {
+		return false
+	}
+	if i.Regexp == "" {
+		return i.Name == of.Name
+	}
+	pattern, err := regexp.Compile("^(?:" + i.Regexp + ")$")
+	return err == nil && pattern.MatchString(of.Name)
+}
+
+// Signers may sign an image: the holders of keys, and identities.
+type Signers struct {
+	Keys       []string // public keys in PEM
+	Identities []Identity
+}
+
+// None reports whether there is no signer.
+func (s Signers) None() bool { return len(s.Keys)+len(s.Identities) == 0 }
+
+// Covers reports whether a signature of any of others counts as one of s.
+func (s Signers) Covers(others Signers) bool {
+	for _, key := range others.Keys {
+		if slices.Contains(s.Keys, key) {
+			return true
+		}
+	}
+	for _, of := range others.Identities {
+		if slices.ContainsFunc(s.Identities, func(i Identity) bool { return i.Covers(of) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// String identifies the signers: equal ones have equal strings.
+func (s Signers) String() string {
+	text := strings.Join(s.Keys, "")
+	for _, i := range s.Identities {
+		text += fmt.Sprintf("%q %q %q %q\n", i.Issuer, i.Name, i.Regexp, i.TrustedRoot)
+	}
+	return text
 }
 
 // Refs returns the secrets of s, which may be nil.
 func (s *Signing) Refs() []SecretRef {
 	switch {
-	case s == nil:
+	case s == nil, s.Keyless != nil:
 		return nil
 	case s.Password == nil:
 		return []SecretRef{s.Key}
@@ -39,9 +105,14 @@ type SignatureRule struct {
 	// stands for any characters, also slashes.
 	Images  []string `json:"images"`
 	Exclude []string `json:"exclude,omitempty"` // patterns of images that the rule does not cover
-	Keys    []string `json:"keys"`              // public keys in PEM; one of them must have signed
-	Pos     Pos      `json:"pos"`               // of the call of signed()
+	Keys    []string `json:"keys,omitempty"`    // public keys in PEM
+	// Identities sign without a key. One of them, or of the keys, must have signed.
+	Identities []Identity `json:"identities,omitempty"`
+	Pos        Pos        `json:"pos"` // of the call of signed()
 }
+
+// Signers returns those whose signatures the rule accepts.
+func (r SignatureRule) Signers() Signers { return Signers{Keys: r.Keys, Identities: r.Identities} }
 
 // Covers reports whether the rule applies to an image, by its complete name (I16).
 func (r SignatureRule) Covers(image string) bool {

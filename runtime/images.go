@@ -25,7 +25,7 @@ type image struct {
 
 	// Set by look.
 	identity plan.Digest // of build
-	signer   string      // of build: the signer of the run
+	signer   string      // of build: who signs in the run
 	ref      string      // the tag under which the image of build is stored
 	byDigest string      // the reference in releases; empty until it is known
 	there    bool        // it is already in the registry
@@ -94,7 +94,7 @@ func (r *Release) setImage(name, byDigest string) {
 // why returns the reason why a missing image is made.
 func (im *image) why() string {
 	if im.unsigned {
-		return "the image of this source in the registry is not signed by the key of sign="
+		return "the image of this source in the registry is not signed by the signer of sign="
 	}
 	if im.build != nil {
 		return "no image of this source in the registry"

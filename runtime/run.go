@@ -40,8 +40,8 @@ type run struct {
 	// By service: the namespace of its release, if that was not moved to the one of the plan yet.
 	elsewhere map[string]string
 	missing   []MissingSecret // of the services to be deployed
-	signer    string          // the public key, in PEM, of the key that signs images; empty: none does
-	signerErr error           // why the key is not known, so that nothing can be built
+	signer    plan.Signers    // who signs images: one, or nobody
+	signerErr error           // why images cannot be signed, so that nothing can be built
 
 	waits waits
 	// In a session: records that the run has started. Services depend on it. Nil: that is

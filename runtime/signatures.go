@@ -14,20 +14,20 @@ import (
 
 // Signatures sign images, and verify signatures (I15, I16).
 type Signatures interface {
-	// PublicKey returns, in PEM, the public half of the key that Sign signs with. If the secret
-	// is not found, the error is ErrNotFound.
-	PublicKey(ctx context.Context, with plan.Signing) (string, error)
-	// Sign signs the image at ref, which names it by digest, unless it has a signature of the key.
-	// It keeps other signatures.
+	// Signer returns the one who Sign signs as: the public half of the key, or the identity. If
+	// the secret of the key is not found, or the environment cannot prove the identity, the error
+	// is ErrNotFound; the identity is known nevertheless.
+	Signer(ctx context.Context, with plan.Signing) (plan.Signers, error)
+	// Sign signs the image at ref, which names it by digest, unless it has a signature of the
+	// signer. It keeps other signatures.
 	Sign(ctx context.Context, with plan.Signing, ref string, emit Emit) error
 	// Verify returns nil if the image at ref, which names it by digest, has a signature of one
-	// of the public keys, in PEM. Signatures are read beside the image and, if src is not empty,
-	// beside the image of that name that it is a copy of. If there is none, the error is an
-	// *UnsignedError.
-	Verify(ctx context.Context, ref, src string, keys []string) error
+	// of the signers. Signatures are read beside the image and, if src is not empty, beside the
+	// image of that name that it is a copy of. If there is none, the error is an *UnsignedError.
+	Verify(ctx context.Context, ref, src string, by plan.Signers) error
 }
 
-// An UnsignedError means that an image has no signature of one of the keys.
+// An UnsignedError means that an image has no signature of one of the signers.
 type UnsignedError struct {
 	Image string
 	Found []string // why signatures that were found do not count; none: no signature was found
@@ -43,28 +43,30 @@ func (e *UnsignedError) Error() string {
 // errNoSignatures is the error of a plan with sign= or verify= in a runtime without Signatures.
 var errNoSignatures = errors.New("this runtime cannot sign images or verify signatures")
 
-// findSigner returns the task that looks up the public key of sign=. The lookups of the images
+// findSigner returns the task that looks up who sign= signs as. The lookups of the images
 // that are built come after it. It returns nil if the plan signs or builds nothing.
 func (r *run) findSigner() *sched.Task {
 	sign := r.scope.plan.Pipeline.Sign
 	if sign == nil || !slices.ContainsFunc(r.images, func(im *image) bool { return im.build != nil }) {
 		return nil
 	}
-	return &sched.Task{Name: "find the key that signs images", Do: func(ctx context.Context) error {
+	return &sched.Task{Name: "find who signs images", Do: func(ctx context.Context) error {
 		if r.Signatures == nil {
 			r.signerErr = errNoSignatures
 			return nil
 		}
 		var err error
-		if r.signer, err = r.Signatures.PublicKey(ctx, *sign); err == nil {
+		r.signer, err = r.Signatures.Signer(ctx, *sign)
+		if err == nil || errors.Is(err, ErrNotFound) && r.track == nil { // a preview signs nothing
 			for _, im := range r.images {
 				if im.build != nil {
-					im.signer = r.signer
+					im.signer = r.signer.String()
 				}
 			}
 			return nil
 		}
-		if errors.Is(err, ErrNotFound) && r.track == nil { // a preview without the key, which signs nothing
+		if sign.Keyless != nil {
+			r.signerErr = fmt.Errorf("%s: the images cannot be signed: %w", sign.Pos, err)
 			return nil
 		}
 		do := "give the key with --secrets, or write sign = … only for the environments whose runs have it"
@@ -80,14 +82,14 @@ func (r *run) findSigner() *sched.Task {
 }
 
 // resolveBuilt returns the digest of the image of a build in the registry. If the run signs
-// images, an image without a signature of its key counts as missing: everyone who can write to
+// images, an image without a signature of its signer counts as missing: everyone who can write to
 // the registry could have put it there.
 func (r *run) resolveBuilt(ctx context.Context, im *image) (plan.Digest, error) {
 	digest, err := r.Registry.Resolve(ctx, im.ref)
-	if err != nil || r.signer == "" {
+	if err != nil || r.signer.None() {
 		return digest, err
 	}
-	err = r.Signatures.Verify(ctx, ByDigest(im.ref, digest), "", []string{r.signer})
+	err = r.Signatures.Verify(ctx, ByDigest(im.ref, digest), "", r.signer)
 	var unsigned *UnsignedError
 	if errors.As(err, &unsigned) {
 		im.unsigned = true
@@ -98,7 +100,7 @@ func (r *run) resolveBuilt(ctx context.Context, im *image) (plan.Digest, error) 
 
 // sign signs an image that was just built.
 func (r *run) sign(ctx context.Context, im *image, digest plan.Digest, emit Emit) error {
-	if r.signer == "" {
+	if r.signer.None() {
 		return nil
 	}
 	if err := r.Signatures.Sign(ctx, *r.scope.plan.Pipeline.Sign, ByDigest(im.ref, digest), emit); err != nil {
@@ -143,6 +145,17 @@ func required(rule plan.SignatureRule, err error, do string) error {
 	return Advise(fmt.Errorf("%w; signed() at %s requires one", err, rule.Pos), Advice{Do: do})
 }
 
+// deployOther says what to do with an image that no signer of a rule has signed.
+func deployOther(rule plan.SignatureRule) string {
+	switch {
+	case len(rule.Identities) == 0:
+		return "deploy an image that one of the keys has signed, or add the key of its signer to the rule"
+	case len(rule.Keys) == 0:
+		return "deploy an image that an identity of the rule has signed, or add the identity of its signer to the rule"
+	}
+	return "deploy an image that a key or an identity of the rule has signed, or add its signer to the rule"
+}
+
 func (r *run) verifyBy(ctx context.Context, im *image, rule plan.SignatureRule) error {
 	if r.Signatures == nil {
 		return errNoSignatures
@@ -150,7 +163,7 @@ func (r *run) verifyBy(ctx context.Context, im *image, rule plan.SignatureRule) 
 	if !strings.Contains(im.byDigest, "@") {
 		return required(rule, fmt.Errorf("the signatures of %s cannot be verified, because its digest is not known: %w", im.byDigest, im.unasked), "name the image by its digest, or let pipe reach its registry")
 	}
-	err := r.Signatures.Verify(ctx, im.byDigest, im.mirror, rule.Keys)
+	err := r.Signatures.Verify(ctx, im.byDigest, im.mirror, rule.Signers())
 	var unsigned *UnsignedError
 	switch {
 	case errors.As(err, &unsigned):
@@ -158,7 +171,7 @@ func (r *run) verifyBy(ctx context.Context, im *image, rule plan.SignatureRule) 
 			_, _, digest := plan.CutImage(im.byDigest)
 			unsigned.Image = fmt.Sprintf("%s (%s)", im.mirror+im.external, digest)
 		}
-		return required(rule, unsigned, "deploy an image that one of the keys has signed, or add the key of its signer to the rule")
+		return required(rule, unsigned, deployOther(rule))
 	case err != nil:
 		return fmt.Errorf("verify the signatures of %s, which signed() at %s requires: %w", im.source(), rule.Pos, err)
 	}
@@ -176,8 +189,11 @@ func (r *run) foreseeUnsigned() {
 		for _, rule := range r.rules(im) {
 			switch {
 			case sign == nil:
-				im.err = required(rule, fmt.Errorf("%s would be built without a signature", im.source()), "sign it, with sign = signing_key(…) of pipeline(), or deploy what another run has built and signed")
-			case r.signer != "" && !slices.Contains(rule.Keys, r.signer):
+				im.err = required(rule, fmt.Errorf("%s would be built without a signature", im.source()), "sign it, with sign = signing_key(…) or keyless(…) of pipeline(), or deploy what another run has built and signed")
+			case r.signer.None() || rule.Signers().Covers(r.signer):
+			case sign.Keyless != nil:
+				im.err = required(rule, fmt.Errorf("%s would be signed by %s, the identity of %s, which the rule does not accept", im.source(), sign.Keyless.Name, sign.Pos), "write identity= and issuer= of sign= into the rule, and the same trusted_root=")
+			default:
 				im.err = required(rule, fmt.Errorf("%s would be signed by the key of %s, which is not one of the rule", im.source(), sign.Pos), "add the public key of sign= to the keys of the rule")
 			}
 		}

@@ -177,7 +177,7 @@ func TestSign(t *testing.T) {
 	}
 	w.Signatures.Give("key")
 	steps, err = w.Runtime().Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
-	if err != nil || steps[0].Image != runtime.ImageBuild || !strings.Contains(steps[0].Why, "not signed by the key of sign=") {
+	if err != nil || steps[0].Image != runtime.ImageBuild || !strings.Contains(steps[0].Why, "not signed by the signer of sign=") {
 		t.Errorf("preview: %v, %v", steps, err)
 	}
 	for i, want := range []struct{ builds, signs int }{{2, 1}, {2, 1}} {
@@ -297,8 +297,51 @@ func TestSignInSession(t *testing.T) {
 			t.Errorf("runs: %v, %v, want a stale one and none", r[0].err, r[1].err)
 		}
 		image := w.Deployer.Releases("shop-staging")["a"].Image
-		if err := w.Signatures.Verify(t.Context(), image, "", []string{"key"}); err != nil {
+		if err := w.Signatures.Verify(t.Context(), image, "", plan.Signers{Keys: []string{"key"}}); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// TestKeyless: a plan names the identity that signs, so that it is known without a token, which only a run
+// needs.
+func TestKeyless(t *testing.T) {
+	w := runtimetest.NewWorld()
+	p := pipeline(1)
+	app(p, 1, "web")
+	identity := func(name string) plan.Identity { return plan.Identity{Issuer: "https://issuer.test", Name: name} }
+	rule := required("")
+	rule.Keys, rule.Identities = nil, []plan.Identity{identity("release")}
+	p.Pipeline.Sign = &plan.Signing{Keyless: &plan.Keyless{Identity: identity("release")}, Pos: plan.Pos{File: "Pipelinefile", Line: 1, Col: 20}}
+	p.Pipeline.Verify = []plan.SignatureRule{rule}
+
+	if _, err := w.Runtime().Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p}); err != nil {
+		t.Errorf("preview without a token: %v", err)
+	}
+	_, err := run(t, w, runtime.Request{Plan: p})
+	if err == nil || !strings.Contains(err.Error(), "Pipelinefile:1:20: the images cannot be signed: an identity token: not found") || w.Count("Builder.Build") > 0 {
+		t.Errorf("run without a token: %v, %v", err, w.Calls())
+	}
+	w.Signatures.Give("release")
+	for range 2 {
+		if _, err := run(t, w, runtime.Request{Plan: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, s := w.Count("Builder.Build"), w.Count("Signatures.Sign"); b != 1 || s != 1 {
+		t.Errorf("%d builds and %d signatures, want 1 each", b, s)
+	}
+
+	p.Pipeline.Verify[0].Identities = []plan.Identity{identity("other")}
+	refused(t, w, p, "another key has signed it", "signed() at Pipelinefile:2:5 requires one")
+	p.Pipeline.Sign.Keyless.Identity = identity("hotfix")
+	w.Signatures.Give("hotfix")
+	refused(t, w, p, "would be signed by hotfix, the identity of Pipelinefile:1:20, which the rule does not accept")
+	p.Pipeline.Sign = signedBy("key")
+	w.Signatures.Give("key")
+	refused(t, w, p, "would be signed by the key of Pipelinefile:1:20")
+	p.Pipeline.Verify[0].Keys = []string{"key"}
+	if _, err := run(t, w, runtime.Request{Plan: p}); err != nil {
+		t.Errorf("run with a key that the rule also accepts: %v", err)
+	}
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,17 +17,40 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestManagers runs the scripts in testdata/managers: secrets from managers, which bin/pipe-secrets fetches. In addition
-// to the commands of TestServers there are
+// TestManagers runs the scripts in testdata/managers: those that need the separate programs bin/pipe-secrets and
+// bin/pipe-sigstore. In addition to the commands of TestServers there are
 //
 //	vault start                serves the key-value engine of HashiCorp Vault, version 2; sets VAULT_ADDR and VAULT_TOKEN
 //	vault put PATH KEY=VALUE…  replaces a secret; without a key, deletes it
 //	vault reads PATH N         the secret was read N times since it was replaced
+//	sigstore start             serves an instance of Sigstore; sets SIGSTORE, and writes its trusted root and signing config
 func TestManagers(t *testing.T) {
-	if _, err := os.Stat("../../bin/pipe-secrets"); err != nil {
-		missing(t, "secrets", fmt.Errorf("%w; build it with: make secrets", err))
+	for program, target := range map[string]string{"pipe-secrets": "secrets", "pipe-sigstore": "sigstore", "sigstore-trial": "sigstore"} {
+		if _, err := os.Stat("../../bin/" + program); err != nil {
+			missing(t, target, fmt.Errorf("%w; build it with: make %s", err, target))
+		}
 	}
 	runServers(t, "testdata/managers", serversHome(t, "simulated"))
+}
+
+// scriptSigstore is the command sigstore.
+func scriptSigstore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] != "start" {
+		ts.Fatalf("usage: sigstore start")
+	}
+	trial := exec.Command(filepath.Join(ts.Getenv("BIN"), "sigstore-trial"), ts.MkAbs(".")) // it ends with its standard input
+	stdin, err := trial.StdinPipe()
+	ts.Check(err)
+	stdout, err := trial.StdoutPipe()
+	ts.Check(err)
+	ts.Check(trial.Start())
+	ts.Defer(func() {
+		stdin.Close()
+		ts.Check(trial.Wait())
+	})
+	address, err := bufio.NewReader(stdout).ReadString('\n')
+	ts.Check(err)
+	ts.Setenv("SIGSTORE", strings.TrimSpace(address))
 }
 
 // A vaultServer serves the requests that a client needs to read secrets of the engine mounted at secret/.

@@ -146,7 +146,7 @@ func runServers(t *testing.T, dir, home string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "upstream": scriptUpstream(), "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
-			"object": scriptObject(home), "create": scriptCreate(home), "vault": scriptVault(), "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
+			"object": scriptObject(home), "create": scriptCreate(home), "vault": scriptVault(), "sigstore": scriptSigstore, "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
 			"registry": scriptRegistry, "gate": scriptGate(), "killpod": scriptKillPod(home),
 		},
 	})

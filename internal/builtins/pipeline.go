@@ -21,7 +21,7 @@ type pipelineArgs struct {
 	DeployParallelism int         `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool        `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
 	AllowContexts     []string    `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
-	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"the key that signs the images that are built: signing_key()"`
+	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"who signs the images that are built: signing_key() or keyless()"`
 	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom: a list of signed()"`
 }
 

@@ -36,14 +36,19 @@ func (a *stringsArg) Unpack(v starlark.Value) error {
 	return nil
 }
 
-// A SigningKey is the value of signing_key().
+// A SigningKey is the value of signing_key() and of keyless().
 type SigningKey struct {
 	opaque
 	plan plan.Signing
 }
 
-// String returns "signing_key(…)".
-func (k *SigningKey) String() string { return "signing_key(…)" }
+// String returns "signing_key(…)" or "keyless(…)".
+func (k *SigningKey) String() string {
+	if k.plan.Keyless != nil {
+		return "keyless(…)"
+	}
+	return "signing_key(…)"
+}
 
 // Type returns "signing_key".
 func (k *SigningKey) Type() string { return "signing_key" }
@@ -92,8 +97,13 @@ func (s *Signed) Instead(string) string { return "write verify = [signed(…)] o
 
 type signedArgs struct {
 	Images  stringsArg `arg:"images" help:"names of images without tags, such as \"ghcr.io/acme/*\", in which * stands for any characters, also slashes"`
-	Key     stringsArg `arg:"key,kw" help:"a public key in PEM, such as read_file(\"cosign.pub\"); of several, one must have signed"`
+	Key     stringsArg `arg:"key,kw" default:"[]" help:"a public key in PEM, such as read_file(\"cosign.pub\"); of several, and of the identities, one must have signed"`
 	Exclude stringsArg `arg:"exclude,kw" default:"[]" help:"names of images that the rule does not cover, in the same form as images="`
+
+	Identity       stringsArg `arg:"identity,kw" default:"[]" help:"who must have signed without a key, exactly: the address of the workflow of a CI, such as \"https://github.com/acme/shop/.github/workflows/release.yml@refs/heads/main\", or an e-mail address"`
+	IdentityRegexp stringsArg `arg:"identity_regexp,kw" default:"[]" help:"the same as a regular expression, which begins with ^ and ends with $"`
+	Issuer         string     `arg:"issuer,kw" default:"None" help:"the address of the OpenID Connect provider that has authenticated the identity, such as \"https://token.actions.githubusercontent.com\""`
+	TrustedRoot    string     `arg:"trusted_root,kw" default:"None" help:"of an instance of Sigstore of your own: the JSON of its trusted root, such as read_file(\"trusted_root.json\"); the public instance if not given"`
 }
 
 // Limits for one rule, and for all.
@@ -112,8 +122,12 @@ var signedFunc = declare("signed", "signed", "Requires a signature of images bef
 		if c.Valid("images") && len(a.Images) == 0 {
 			c.wrong("images", explain.Errorf("names no image").WithHint(`write, for example, "ghcr.io/acme/*", or "*" for all images`))
 		}
-		if c.Valid("key") && len(a.Key) == 0 {
-			c.wrong("key", explain.Errorf("names no key").WithHint(`write, for example, read_file("cosign.pub")`))
+		var err error
+		if rule.Identities, err = c.identities(a); err != nil {
+			return nil, err
+		}
+		if c.Valid("key") && len(a.Key)+len(a.Identity)+len(a.IdentityRegexp)+len(a.Issuer)+len(a.TrustedRoot) == 0 {
+			c.wrong("key", explain.Errorf("names no key").WithHint(`write, for example, key = read_file("cosign.pub"), or identity = … and issuer = …`))
 		}
 		if len(a.Key) > maxKeys {
 			c.wrong("key", explain.Errorf("want %d keys at most, got %d", maxKeys, len(a.Key)))

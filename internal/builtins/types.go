@@ -40,7 +40,7 @@ var types = []Type{
 		{"service", "int", "the port at which other services reach it"},
 	}},
 	{"secret", "A reference to a secret, for `env=`, `secrets=`, `files=`, the `values=` of a chart and `signing_key()`. It cannot be converted to a string: its value is not known here.", nil},
-	{"signing_key", "The key that signs the images that are built.", nil},
+	{"signing_key", "The key that signs the images that are built, or the identity that does.", nil},
 	{"signed", "A rule about which images must be signed, and by whom.", nil},
 	{"image", "Where the image of a service comes from. In `values=` of a chart it is the reference, by digest.", []Attr{
 		{"repository", "image", "registry and name, for `values=` of a chart"},

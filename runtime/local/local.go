@@ -243,7 +243,7 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 		return err
 	}
 	r.Builder, r.Hide, r.inputs = builder, hide.hide, builder.Inputs
-	sign := newSignatures(r.images, from)
+	sign := newSignatures(r.images, from, opts)
 	r.Signatures = sign
 	if embedded, ok := r.Registry.(revived); ok {
 		sign.again = embedded.again

@@ -45,7 +45,7 @@ func TestSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	indented := func(key string) string { return strings.ReplaceAll(key, "\n", "\n  ") }
-	s := newSignatures(images, Secrets{source(t, "s.yaml", "one: |\n  "+indented(privateKey(t))+"\nother: |\n  "+indented(privateKey(t))+"\nwrong: hunter2-hunter2\n")})
+	s := newSignatures(images, Secrets{source(t, "s.yaml", "one: |\n  "+indented(privateKey(t))+"\nother: |\n  "+indented(privateKey(t))+"\nwrong: hunter2-hunter2\n")}, Options{})
 	key := func(name string) plan.Signing { return plan.Signing{Key: plan.SecretRef{Name: name}} }
 	push := func(t *testing.T) string {
 		img, err := random.Image(500, 1)
@@ -67,15 +67,15 @@ func TestSignatures(t *testing.T) {
 	}
 	runtimetest.TestSignatures(t, runtimetest.SignaturesTest{Signatures: s, Push: push, One: key("one"), Other: key("other"), Missing: key("missing")})
 
-	_, err = s.PublicKey(t.Context(), key("wrong"))
+	_, err = s.Signer(t.Context(), key("wrong"))
 	if err == nil || !strings.HasPrefix(err.Error(), "secret wrong: it is not a private key in PEM") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("PublicKey of nonsense: %v", err)
+		t.Errorf("Signer of nonsense: %v", err)
 	}
 	s.secrets = nil
-	if _, err := s.PublicKey(t.Context(), key("one")); err == nil || !strings.HasPrefix(err.Error(), "secret one: not found") {
-		t.Errorf("PublicKey without secrets: %v", err)
+	if _, err := s.Signer(t.Context(), key("one")); err == nil || !strings.HasPrefix(err.Error(), "secret one: not found") {
+		t.Errorf("Signer without secrets: %v", err)
 	}
-	if err := s.Verify(t.Context(), push(t), "", []string{"nonsense"}); err == nil {
+	if err := s.Verify(t.Context(), push(t), "", plan.Signers{Keys: []string{"nonsense"}}); err == nil {
 		t.Error("Verify accepts a key that is none")
 	}
 }

@@ -41,7 +41,7 @@ func (r *Registry) Sign(ctx context.Context, ref string, key crypto.Signer, emit
 		Annotations: map[string]string{signatureAnnotation: base64.StdEncoding.EncodeToString(signature)},
 	}
 	tag := image.Context().Tag(refTag(digest) + signatureSuffix)
-	v := &verification{Registry: r, image: digest, keys: []crypto.PublicKey{key.Public()}}
+	v := &verification{Registry: r, image: digest, by: Signers{Keys: []crypto.PublicKey{key.Public()}}}
 	signed := v.at
 	for try := 0; ; try++ {
 		ok, err := signed(ctx, image.Context())

@@ -26,7 +26,9 @@ const (
 	signatureSuffix     = ".sig"
 	simpleSigning       = types.MediaType("application/vnd.dev.cosign.simplesigning.v1+json")
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
-	signatureType       = "cosign container image signature"
+	// certificateAnnotation is what a signature without a key has in addition.
+	certificateAnnotation = "dev.sigstore.cosign/certificate"
+	signatureType         = "cosign container image signature"
 
 	emptyType      = "application/vnd.oci.empty.v1+json" // of the config of such a manifest
 	signPredicate  = "https://sigstore.dev/cosign/sign/v1"
@@ -39,6 +41,7 @@ const (
 	maxSignatureManifest = 4 << 20
 	maxPayload           = 64 << 10
 	maxBundle            = 1 << 20
+	maxBundles           = 16 << 20 // of all that have certificates together
 )
 
 // signs reports whether a signature of a message was made by a key.
@@ -85,6 +88,9 @@ type payload struct {
 var (
 	errOtherKey = errors.New("another key has signed it")
 	errOther    = errors.New("the key has signed something else")
+	errKeyless  = errors.New("it was signed without a key: identity= and issuer= say by whom")
+	// cosign 3 writes bundles.
+	errOldKeyless = errors.New("it was signed without a key in the format of cosign 2, which is not read: sign it with cosign 3")
 )
 
 // otherDigest returns why a signature of another image does not count.
@@ -117,6 +123,10 @@ func checkPayload(image v1.Hash, keys []crypto.PublicKey, message []byte, encode
 
 // A bundle is what pipe reads of a bundle of Sigstore.
 type bundle struct {
+	Material struct {
+		Certificate json.RawMessage `json:"certificate"`
+		Chain       json.RawMessage `json:"x509CertificateChain"` // in older versions
+	} `json:"verificationMaterial"`
 	Envelope *struct {
 		Payload     []byte `json:"payload"`
 		PayloadType string `json:"payloadType"`
@@ -124,6 +134,13 @@ type bundle struct {
 			Signature []byte `json:"sig"`
 		} `json:"signatures"`
 	} `json:"dsseEnvelope"`
+}
+
+// hasCertificate reports whether a bundle says that it was signed without a key.
+func hasCertificate(raw []byte) bool {
+	var b bundle
+	has := func(field json.RawMessage) bool { return len(field) > 0 && string(field) != "null" }
+	return json.Unmarshal(raw, &b) == nil && (has(b.Material.Certificate) || has(b.Material.Chain))
 }
 
 // An inToto is the statement that the envelope of a bundle signs.

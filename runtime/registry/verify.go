@@ -20,10 +20,18 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
+// Signers are those of whom an image must have a signature.
+type Signers struct {
+	Keys []crypto.PublicKey
+	// Keyless returns why none of some bundles, which have certificates instead of keys, is a signature
+	// of an image by an identity that counts, or nothing if one is. Nil: no identity counts.
+	Keyless func(ctx context.Context, image plan.Digest, bundles [][]byte) (found []string, err error)
+}
+
 // Verify returns nil if the image at ref, which names it by digest, has a signature of one of
-// the keys (I16). It reads the signatures beside the image and, if src is not empty, beside the
+// the signers (I16). It reads the signatures beside the image and, if src is not empty, beside the
 // image of that name, which was copied. If none counts, the error is a *[runtime.UnsignedError].
-func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.PublicKey) error {
+func (r *Registry) Verify(ctx context.Context, ref, src string, by Signers) error {
 	image, digest, err := r.parseDigest(ref)
 	if err != nil {
 		return err
@@ -44,7 +52,7 @@ func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.Pu
 		}
 		places = append(places, sources...)
 	}
-	v := &verification{Registry: r, image: digest, keys: keys}
+	v := &verification{Registry: r, image: digest, by: by}
 	var failed error
 	for i, place := range places {
 		ok, err := v.at(ctx, place.Context())
@@ -53,6 +61,9 @@ func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.Pu
 		}
 		if err == nil {
 			continue
+		}
+		if not := (*keylessError)(nil); errors.As(err, &not) {
+			return not.error
 		}
 		err = r.explain(ctx, place, err)
 		if i == 0 && len(places) > 1 && errors.Is(err, runtime.ErrNotFound) {
@@ -70,9 +81,12 @@ func (r *Registry) Verify(ctx context.Context, ref, src string, keys []crypto.Pu
 type verification struct {
 	*Registry
 	image v1.Hash
-	keys  []crypto.PublicKey
+	by    Signers
 	found []string // why signatures do not count, each reason once
 }
+
+// A keylessError means that signatures without a key cannot be verified. It is not about the registry.
+type keylessError struct{ error }
 
 // maxReasons is how many reasons an error has.
 const maxReasons = 5
@@ -104,6 +118,10 @@ func (v *verification) tagged(ctx context.Context, repo name.Repository) (bool, 
 		if layer.MediaType != simpleSigning || signature == "" {
 			continue
 		}
+		if layer.Annotations[certificateAnnotation] != "" && v.by.Keyless != nil {
+			v.reject(errOldKeyless)
+			continue
+		}
 		message, err := v.part(ctx, repo, layer, maxPayload)
 		if err != nil {
 			return false, err
@@ -111,7 +129,7 @@ func (v *verification) tagged(ctx context.Context, repo name.Repository) (bool, 
 		if message == nil {
 			continue
 		}
-		why := checkPayload(v.image, v.keys, message, signature)
+		why := checkPayload(v.image, v.by.Keys, message, signature)
 		if why == nil {
 			return true, nil
 		}
@@ -120,23 +138,45 @@ func (v *verification) tagged(ctx context.Context, repo name.Repository) (bool, 
 	return false, nil
 }
 
-// listed looks for a signature among what refers to the image.
+// listed looks for a signature among what refers to the image. Those without a key are verified last,
+// together.
 func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, error) {
+	ok, keyless, err := v.bundles(ctx, repo)
+	if ok || err != nil || len(keyless) == 0 {
+		return ok, err
+	}
+	if v.by.Keyless == nil {
+		v.reject(errKeyless)
+		return false, nil
+	}
+	found, err := v.by.Keyless(ctx, plan.Digest(v.image.String()), keyless)
+	if err != nil {
+		return false, &keylessError{err}
+	}
+	for _, why := range found {
+		v.reject(errors.New(why))
+	}
+	return len(found) == 0, nil
+}
+
+// bundles looks for a signature of a key among what refers to the image. It returns the bundles that have
+// a certificate instead.
+func (v *verification) bundles(ctx context.Context, repo name.Repository) (ok bool, keyless [][]byte, err error) {
 	c := &copier{registry: v.Registry, from: repo, emit: discard}
 	all, err := c.listed(ctx, v.image, nil)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	all = slices.DeleteFunc(all, func(d v1.Descriptor) bool { return !mayBeBundle(d.ArtifactType) })
 	if len(all) > maxSignatures {
 		v.reject(fmt.Errorf("it has more than %d signatures", maxSignatures))
 		all = all[:maxSignatures]
 	}
-	read := 0
+	read, size := 0, 0
 	for _, d := range all {
 		m, err := v.signatures(ctx, repo, d.Digest.String())
 		if err != nil {
-			return false, err
+			return false, nil, err
 		}
 		if m == nil {
 			continue
@@ -147,23 +187,31 @@ func (v *verification) listed(ctx context.Context, repo name.Repository) (bool, 
 			}
 			if read++; read > maxSignatures { // of all manifests together: each may have many
 				v.reject(fmt.Errorf("it has more than %d signatures", maxSignatures))
-				return false, nil
+				return false, keyless, nil
 			}
 			raw, err := v.part(ctx, repo, layer, maxBundle)
 			if err != nil {
-				return false, err
+				return false, nil, err
 			}
 			if raw == nil {
 				continue
 			}
-			why := checkBundle(v.image, v.keys, raw)
+			if hasCertificate(raw) {
+				if size += len(raw); size > maxBundles {
+					v.reject(fmt.Errorf("it has more than %d MiB of signatures", maxBundles>>20))
+					return false, keyless, nil
+				}
+				keyless = append(keyless, raw)
+				continue
+			}
+			why := checkBundle(v.image, v.by.Keys, raw)
 			if why == nil {
-				return true, nil
+				return true, nil, nil
 			}
 			v.reject(why)
 		}
 	}
-	return false, nil
+	return false, keyless, nil
 }
 
 // mayBeBundle reports whether a manifest that is listed with a type may be a bundle. Some registries

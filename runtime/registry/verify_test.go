@@ -46,7 +46,7 @@ func mustVerify(t *testing.T, r *Registry, ref, src string, keys []crypto.Signer
 	for i, key := range keys {
 		public[i] = key.Public()
 	}
-	err := r.Verify(t.Context(), ref, src, public)
+	err := r.Verify(t.Context(), ref, src, Signers{Keys: public})
 	if len(want) == 0 {
 		if err != nil {
 			t.Errorf("Verify = %v, want a valid signature", err)
@@ -234,7 +234,7 @@ func TestVerifyCosign(t *testing.T) {
 					writeBundle(t, repo, bundleType+".v0.3+json", add, one.Manifest.Subject)
 				}
 				ref := repo + "@" + string(one.Image)
-				if err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", []crypto.PublicKey{key}); err != nil {
+				if err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", Signers{Keys: []crypto.PublicKey{key}}); err != nil {
 					t.Errorf("Verify = %v", err)
 				}
 				mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{newKey(t)}, "another key has signed it")
@@ -243,7 +243,7 @@ func TestVerifyCosign(t *testing.T) {
 				}
 				u = newUpstream(t, options...)
 				writeBundle(t, u.addr+"/web", emptyType, add, one.Manifest.Subject)
-				if err := newRegistry(t, u.addr).Verify(t.Context(), u.addr+"/web@"+string(one.Image), "", []crypto.PublicKey{key}); err != nil {
+				if err := newRegistry(t, u.addr).Verify(t.Context(), u.addr+"/web@"+string(one.Image), "", Signers{Keys: []crypto.PublicKey{key}}); err != nil {
 					t.Errorf("Verify = %v, where the registry lists the type of the config", err)
 				}
 			})
@@ -318,7 +318,7 @@ func TestVerifyHostileRegistry(t *testing.T) {
 				mustVerify(t, newRegistry(t, u.addr), ref, "", []crypto.Signer{good}, test.want)
 				return
 			}
-			err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", []crypto.PublicKey{good.Public()})
+			err := newRegistry(t, u.addr).Verify(t.Context(), ref, "", Signers{Keys: []crypto.PublicKey{good.Public()}})
 			var unsigned *runtime.UnsignedError
 			if err == nil || errors.As(err, &unsigned) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Verify = %v, want a failure with %q", err, test.want)

@@ -12,7 +12,8 @@ import (
 
 var _ runtime.Signatures = (*Signatures)(nil)
 
-// Signatures keep who has signed which image. The public key of a key is the name of its secret.
+// Signatures keep who has signed which image. The public key of a key is the name of its secret, and
+// an identity is its name; it can sign if its name is given as a secret is.
 type Signatures struct {
 	world *World
 
@@ -35,24 +36,37 @@ func (s *Signatures) Add(digest plan.Digest, key string) {
 	s.by[string(digest)] = append(s.by[string(digest)], key)
 }
 
-// PublicKey implements [runtime.Signatures].
-func (s *Signatures) PublicKey(ctx context.Context, with plan.Signing) (string, error) {
-	if err := s.world.step(ctx, "Signatures.PublicKey", with.Key.Name); err != nil {
-		return "", err
+// Signer implements [runtime.Signatures].
+func (s *Signatures) Signer(ctx context.Context, with plan.Signing) (plan.Signers, error) {
+	name := with.Key.Name
+	if with.Keyless != nil {
+		name = with.Keyless.Name
+	}
+	if err := s.world.step(ctx, "Signatures.Signer", name); err != nil {
+		return plan.Signers{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.have[with.Key.Name] {
-		return "", fmt.Errorf("secret %s: %w", with.Key.Name, runtime.ErrNotFound)
+	switch {
+	case s.have[name] && with.Keyless == nil:
+		return plan.Signers{Keys: []string{name}}, nil
+	case s.have[name]:
+		return plan.Signers{Identities: []plan.Identity{with.Keyless.Identity}}, nil
+	case with.Keyless != nil:
+		return plan.Signers{Identities: []plan.Identity{with.Keyless.Identity}}, fmt.Errorf("an identity token: %w", runtime.ErrNotFound)
 	}
-	return with.Key.Name, nil
+	return plan.Signers{}, fmt.Errorf("secret %s: %w", name, runtime.ErrNotFound)
 }
 
 // Sign implements [runtime.Signatures].
 func (s *Signatures) Sign(ctx context.Context, with plan.Signing, ref string, _ runtime.Emit) error {
-	key, err := s.PublicKey(ctx, with)
+	signer, err := s.Signer(ctx, with)
 	if err != nil {
 		return err
+	}
+	key := with.Key.Name
+	if len(signer.Keys) == 0 {
+		key = with.Keyless.Name
 	}
 	if err := s.world.step(ctx, "Signatures.Sign", ref); err != nil {
 		return err
@@ -67,7 +81,7 @@ func (s *Signatures) Sign(ctx context.Context, with plan.Signing, ref string, _ 
 }
 
 // Verify implements [runtime.Signatures].
-func (s *Signatures) Verify(ctx context.Context, ref, _ string, keys []string) error {
+func (s *Signatures) Verify(ctx context.Context, ref, _ string, signers plan.Signers) error {
 	if err := s.world.step(ctx, "Signatures.Verify", ref); err != nil {
 		return err
 	}
@@ -75,7 +89,7 @@ func (s *Signatures) Verify(ctx context.Context, ref, _ string, keys []string) e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, by := range s.by[digest] {
-		if slices.Contains(keys, by) {
+		if slices.Contains(signers.Keys, by) || slices.ContainsFunc(signers.Identities, func(i plan.Identity) bool { return i.Name == by }) {
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -24,19 +25,20 @@ func TestSignatures(t *testing.T, st SignaturesTest) {
 		var is *runtime.UnsignedError
 		return errors.As(err, &is)
 	}
-	one, err := s.PublicKey(t.Context(), st.One)
+	one, err := s.Signer(t.Context(), st.One)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := s.PublicKey(t.Context(), st.Other)
-	if err != nil || other == one {
-		t.Fatalf("PublicKey = %q, %v, want another one than %q", other, err, one)
+	other, err := s.Signer(t.Context(), st.Other)
+	if err != nil || other.String() == one.String() {
+		t.Fatalf("Signer = %s, %v, want another one than %s", other, err, one)
 	}
-	if _, err := s.PublicKey(t.Context(), st.Missing); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("PublicKey of a missing key: %v, want ErrNotFound", err)
+	if _, err := s.Signer(t.Context(), st.Missing); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("Signer of a missing key: %v, want ErrNotFound", err)
 	}
+	both := plan.Signers{Keys: slices.Concat(other.Keys, one.Keys), Identities: slices.Concat(other.Identities, one.Identities)}
 	ref := st.Push(t)
-	if err := s.Verify(t.Context(), ref, "", []string{one, other}); !unsigned(err) {
+	if err := s.Verify(t.Context(), ref, "", both); !unsigned(err) {
 		t.Errorf("Verify of a new image: %v, want an UnsignedError", err)
 	}
 	for range 2 {
@@ -44,18 +46,18 @@ func TestSignatures(t *testing.T, st SignaturesTest) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Verify(t.Context(), ref, "", []string{other}); !unsigned(err) {
+	if err := s.Verify(t.Context(), ref, "", other); !unsigned(err) {
 		t.Errorf("Verify with another key: %v, want an UnsignedError", err)
 	}
 	if err := s.Sign(t.Context(), st.Other, ref, discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, keys := range [][]string{{one}, {other}, {other, one}} {
-		if err := s.Verify(t.Context(), ref, "", keys); err != nil {
+	for _, by := range []plan.Signers{one, other, both} {
+		if err := s.Verify(t.Context(), ref, "", by); err != nil {
 			t.Errorf("Verify = %v after the image was signed", err)
 		}
 	}
-	if err := s.Verify(t.Context(), st.Push(t), "", []string{one}); !unsigned(err) {
+	if err := s.Verify(t.Context(), st.Push(t), "", one); !unsigned(err) {
 		t.Errorf("Verify of another image: %v, want an UnsignedError", err)
 	}
 }

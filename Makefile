@@ -5,7 +5,7 @@ GO ?= go
 MODULES := $(shell git ls-files '*/go.mod' ':!tools' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
-REQUIRE := registry,buildkit,cluster,secrets,sigstore,real,postgres,redis,editor,ssh
+REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,real,postgres,redis,editor,ssh
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -32,6 +32,9 @@ sigstore: ## build bin/pipe-sigstore, which signs images without keys, and an in
 buildkit: ## build bin/buildkitd and bin/buildctl, which tests run in a cluster and benchmarks measure against; minutes the first time, then kept
 	CGO_ENABLED=0 $(GO) build -C tools/buildkit -ldflags '-s -w' -o $(CURDIR)/bin/ github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 
+lifecycle: ## build bin/lifecycle and bin/launcher of Cloud Native Buildpacks, which tests of buildpack() put into a builder; a minute or two the first time, then kept
+	CGO_ENABLED=0 $(GO) build -C tools/lifecycle -ldflags '-s -w' -o $(CURDIR)/bin/ github.com/buildpacks/lifecycle/cmd/lifecycle github.com/buildpacks/lifecycle/cmd/launcher
+
 deps: ## install what builds and local nodes need from the system's packages
 	./scripts/deps.sh
 
@@ -41,7 +44,7 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster secrets sigstore buildkit lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+test: deps build cluster secrets sigstore buildkit lifecycle lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
@@ -78,4 +81,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets sigstore buildkit deps demo demo-stop test lint extension kills bench generate fuzz clean
+.PHONY: help build cluster secrets sigstore buildkit lifecycle deps demo demo-stop test lint extension kills bench generate fuzz clean

@@ -512,6 +512,16 @@ def go_image(package: str = ".", *, base: str | Image, flags: list[str] = [], en
         platforms: such as "linux/arm64"; the builder's own if empty
     """
 
+def buildpack(builder: str | Image, *, run_image: str | Image, env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
+    """Describes an image that Cloud Native Buildpacks make of the source inside BuildKit, without a Dockerfile and without a Docker engine.
+
+    Args:
+        builder: the builder image, such as "paketobuildpacks/builder-jammy-base:0.4": a reference, or the image of a service
+        run_image: the image to add the layers of the buildpacks to, such as "paketobuildpacks/run-jammy-base:0.1": a reference, or the image of a service
+        env: variables for the buildpacks, such as {"BP_GO_TARGETS": "./cmd/api"}
+        platforms: such as "linux/arm64"; the builder's own if empty
+    """
+
 def sync(path: str, to: str, *, run: list[str] = [], on: list[str] = [], restart: bool = False) -> Sync:
     """Declares files that watch mode copies into running containers instead of building the image. Other commands ignore it.
 

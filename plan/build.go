@@ -39,6 +39,22 @@ func (g *GoBuild) Program() string {
 	return "/app/" + name
 }
 
-// UsesBuildKit reports whether a builder makes the image from a Dockerfile, and not a program of the
-// machine that pipe runs on.
+// A Buildpack is a builder image of Cloud Native Buildpacks, which makes an image of the source inside
+// BuildKit. The image is that of ImageArgs by the name [BuildpackRun] with what the buildpacks of the
+// image by the name [BuildpackBuilder] add.
+type Buildpack struct {
+	Env map[string]string `json:"env,omitempty"` // variables for the buildpacks
+}
+
+// The names of the images of a Buildpack in ImageArgs.
+const (
+	BuildpackBuilder = "BUILDER" // has the buildpacks and the lifecycle that runs them
+	BuildpackRun     = "RUN"     // the base of the image that is made
+)
+
+// UsesBuildKit reports whether a builder makes the image, and not a program of the machine that pipe
+// runs on.
 func (b *BuildSpec) UsesBuildKit() bool { return b.Command == nil && b.Go == nil }
+
+// HasDockerfile reports whether the image is built from a Dockerfile.
+func (b *BuildSpec) HasDockerfile() bool { return b.UsesBuildKit() && b.Buildpack == nil }

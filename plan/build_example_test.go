@@ -19,6 +19,26 @@ func ExampleGoBuild_Program() {
 	// Output: /app/api /app/main
 }
 
+func ExampleBuildpack() {
+	p := evaluate(`
+application("api", source = local("api"), build = buildpack("example.com/builder:1", run_image = "example.com/run:1", env = {"BP_GO_TARGETS": "./cmd/api"}))
+`)
+	show(p.Builds[0].Buildpack)
+	fmt.Println(p.Builds[0].ImageArgs[plan.BuildpackBuilder].Mirror, p.Builds[0].ImageArgs[plan.BuildpackRun].Mirror)
+	// Output:
+	// {"env":{"BP_GO_TARGETS":"./cmd/api"}}
+	// example.com/builder:1 example.com/run:1
+}
+
+func ExampleBuildSpec_HasDockerfile() {
+	p := evaluate(`
+application("api", source = local("api"))
+application("web", source = local("api"), build = buildpack("example.com/builder:1", run_image = "example.com/run:1"))
+`)
+	fmt.Println(p.Build("api").HasDockerfile(), p.Build("web").HasDockerfile(), p.Build("web").UsesBuildKit())
+	// Output: true false true
+}
+
 func ExampleBuildSpec_UsesBuildKit() {
 	p := evaluate(`
 application("api", source = local("api"))

@@ -193,16 +193,17 @@ type BuildSpec struct {
 	Dockerfile string                 `json:"dockerfile"`           // path in the source; empty if it is made without one
 	Command    *BuildCommand          `json:"command,omitempty"`    // what makes the image, instead of a Dockerfile
 	Go         *GoBuild               `json:"go,omitempty"`         // what makes the image, instead of a Dockerfile
+	Buildpack  *Buildpack             `json:"buildpack,omitempty"`  // what makes the image, instead of a Dockerfile
 	Target     string                 `json:"target,omitempty"`     // stage of the Dockerfile; empty: its last
 	Args       map[string]string      `json:"args,omitempty"`       // values of ARG
-	ImageArgs  map[string]ImageSource `json:"image_args,omitempty"` // values of ARG that are references of images, which are built before
+	ImageArgs  map[string]ImageSource `json:"image_args,omitempty"` // values of ARG that are references of images, which are built before; with Go or Buildpack, the images that it needs
 	// Bases are the images of ImageArgs, by argument. The runtime sets them for its
 	// Builder; no plan has them.
 	Bases     map[string]Base   `json:"-"`
 	Platforms []string          `json:"platforms,omitempty"` // none: the platform of the builder
 	Secrets   []SecretRef       `json:"secrets,omitempty"`   // mounted by RUN --mount=type=secret,id=NAME
 	Labels    map[string]string `json:"labels,omitempty"`    // of the image
-	Pos       Pos               `json:"pos"`                 // of the call of dockerfile(), command_build() or go_image(), or else of the service
+	Pos       Pos               `json:"pos"`                 // of the call of dockerfile(), command_build(), go_image() or buildpack(), or else of the service
 }
 
 // A Source is a directory of the workspace (if Git is empty) or of a git repository.

@@ -393,14 +393,17 @@ func scriptSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// condition evaluates conditions of scripts about this machine. BuildKit counts as available
-// if PIPE_TEST_REQUIRE names it, so that its absence is a failure.
+// condition evaluates conditions of scripts about this machine. BuildKit and the lifecycle count as
+// available if PIPE_TEST_REQUIRE names them, so that their absence is a failure.
 func condition(cond string) (bool, error) {
 	required := slices.Contains(strings.Split(os.Getenv("PIPE_TEST_REQUIRE"), ","), cond)
 	switch cond {
 	case "buildkit":
 		_, err := exec.LookPath("runc")
 		return required || err == nil && os.Getuid() == 0, nil
+	case "lifecycle":
+		_, err := os.Stat("../../bin/lifecycle")
+		return required || err == nil, nil
 	case "root":
 		return os.Getuid() == 0, nil
 	}

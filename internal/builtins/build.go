@@ -118,7 +118,7 @@ func below(p, what string) (string, *explain.Error) {
 	return clean, pr
 }
 
-// A Build is the value of dockerfile(), command_build() and go_image().
+// A Build is the value of dockerfile(), command_build(), go_image() and buildpack().
 type Build struct {
 	opaque
 	name string            // of the function

@@ -18,7 +18,7 @@ var standard = []*builtins.Func{
 	pipelineFunc, requireVersionFunc, stageFunc, defaultStagesFunc, defaultStageFunc, renameStageFunc, removeStageFunc,
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	helmFunc, manifestsFunc, kustomizeFunc,
-	localFunc, gitFunc, dockerfileFunc, commandBuildFunc, goImageFunc, syncFunc, chartFunc,
+	localFunc, gitFunc, dockerfileFunc, commandBuildFunc, goImageFunc, buildpackFunc, syncFunc, chartFunc,
 	portFunc, httpFunc, tcpFunc, grpcFunc, commandFunc, resourcesFunc, autoscaleFunc, ruleFunc, disruptionFunc, strategyFunc, spreadFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, fieldFunc, configMapFunc, sidecarFunc, initFunc, patchFunc, secretFunc, signingKeyFunc, keylessFunc, signedFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, readEnvFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,

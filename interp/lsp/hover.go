@@ -214,6 +214,12 @@ func describe(p *plan.Plan, sv *plan.Service) string {
 			if spec.Go != nil {
 				with = "go build ./" + spec.Go.Package
 			}
+			if spec.Buildpack != nil {
+				with = spec.ImageArgs[plan.BuildpackBuilder].Mirror
+				if of := spec.ImageArgs[plan.BuildpackBuilder].Build; of != "" {
+					with = "the image of " + of
+				}
+			}
 			fmt.Fprintf(&b, " from `%s` with `%s`", from, with)
 		}
 		if im.Build != sv.Name {

@@ -75,8 +75,8 @@ type Options struct {
 	// DockerConfig is the directory with Docker's config.json, whose credential
 	// helpers give access to registries. Default: the one that docker uses.
 	DockerConfig string
-	// Push stores an image that a program of this machine has made at a reference. It is needed for
-	// such builds only.
+	// Push stores an image that a program of this machine, or a buildpack, has made at a reference. It is
+	// needed for such builds only.
 	Push func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error)
 	// Pull returns an image of the registry that Push stores to, by digest. It is needed for such
 	// builds only, and must be usable until the image that was made of it is pushed.
@@ -214,6 +214,9 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	}
 	if !spec.UsesBuildKit() {
 		return b.byProgram(ctx, spec, src, ref, emit)
+	}
+	if spec.Buildpack != nil {
+		return b.byBuildpacks(ctx, job{spec: spec, src: src, ref: ref}, emit)
 	}
 	secrets, err := b.lookUp(ctx, spec)
 	if err != nil {

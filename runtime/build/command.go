@@ -77,7 +77,7 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	if err == nil && spec.Go != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.used[ref] = goBases(spec)
+		b.used[ref] = basesOf(spec, plan.GoBase)
 	}
 	return made, err
 }

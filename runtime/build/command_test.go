@@ -29,10 +29,10 @@ func commandSpec(args ...string) plan.BuildSpec {
 }
 
 // commandBuilder returns a builder for commands, which pushes what they write.
-func commandBuilder(t testing.TB, dir string) *build.Builder {
+func commandBuilder(t testing.TB, dir string, addresses ...string) *build.Builder {
 	t.Helper()
 	b := build.New(build.Options{
-		Dir: dir, CacheDir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
+		Dir: dir, Addresses: addresses, CacheDir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
 		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) {
 			from, err := name.ParseReference(ref)
 			if err != nil {

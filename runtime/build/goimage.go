@@ -57,27 +57,31 @@ func pathOf(env map[string]string) []string {
 	return nil
 }
 
-// baseName returns the name of the base image of a Go program: that which it was given, or the
-// reference of the image of another service.
-func baseName(spec plan.BuildSpec) string {
-	return cmp.Or(spec.ImageArgs[plan.GoBase].Mirror, spec.Bases[plan.GoBase].Ref)
+// baseName returns the name of the image of an argument: that which it was given, or the reference of
+// the image of another service.
+func baseName(spec plan.BuildSpec, arg string) string {
+	return cmp.Or(spec.ImageArgs[arg].Mirror, spec.Bases[arg].Ref)
 }
 
-// goBases returns the base image of a Go program, as it was named; nil: its digest is not known.
-func goBases(spec plan.BuildSpec) []runtime.BaseImage {
-	of, ok := spec.Bases[plan.GoBase]
-	if !ok {
-		return []runtime.BaseImage{}
+// basesOf returns the images of these arguments, as they were named; nil: a digest is not known.
+func basesOf(spec plan.BuildSpec, args ...string) []runtime.BaseImage {
+	all := []runtime.BaseImage{}
+	for _, arg := range args {
+		of, ok := spec.Bases[arg]
+		if !ok {
+			continue
+		}
+		_, digest, _ := strings.Cut(of.Ref, "@")
+		if digest == "" { // a tag that could not be looked up
+			return nil
+		}
+		name, tag, pin := plan.CutImage(baseName(spec, arg))
+		if tag != "" {
+			name += ":" + tag
+		}
+		all = append(all, runtime.BaseImage{Image: name, Digest: plan.Digest(digest), Pinned: pin != ""})
 	}
-	_, digest, _ := strings.Cut(of.Ref, "@")
-	if digest == "" { // a tag that could not be looked up
-		return nil
-	}
-	name, tag, pin := plan.CutImage(baseName(spec))
-	if tag != "" {
-		name += ":" + tag
-	}
-	return []runtime.BaseImage{{Image: name, Digest: plan.Digest(digest), Pinned: pin != ""}}
+	return all
 }
 
 // goImage compiles the program of the build, and returns its image.
@@ -156,7 +160,7 @@ func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p oci
 	if image, err = withProgram(image, file, g.Program()); err != nil {
 		return goMade{}, err
 	}
-	packages, unknown := goPackages(file, goBases(r.spec))
+	packages, unknown := goPackages(file, basesOf(r.spec, plan.GoBase))
 	return goMade{image, platformIn(p), packages, unknown}, nil
 }
 
@@ -257,45 +261,12 @@ func (r *programs) baseFor(base *remote.Descriptor, p ocispecs.Platform) (v1.Ima
 		image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 		return mutate.ConfigFile(image, &v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, RootFS: v1.RootFS{Type: "layers"}})
 	}
-	shown := baseName(r.spec)
-	if !base.MediaType.IsIndex() {
-		image, err := base.Image()
-		if err != nil {
-			return nil, err
-		}
-		config, err := image.RawConfigFile()
-		if err != nil {
-			return nil, err
-		}
-		of, err := platformOf(config)
-		if err != nil {
-			return nil, r.wrong(fmt.Errorf("the base image %s: %w", shown, err))
-		}
-		if of != platforms.Format(p) {
-			return nil, r.wrong(fmt.Errorf("the base image %s is for %s, not for %s", shown, of, platforms.Format(p)))
-		}
-		return image, nil
+	image, err := imageFor(base, p)
+	var other *otherPlatformError
+	if errors.As(err, &other) {
+		return nil, r.wrong(fmt.Errorf("the base image %s %w", baseName(r.spec, plan.GoBase), err))
 	}
-	index, err := base.ImageIndex()
-	if err != nil {
-		return nil, err
-	}
-	list, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	var has []string
-	for _, d := range list.Manifests {
-		if d.Platform == nil || d.Platform.OS == "unknown" || !d.MediaType.IsImage() {
-			continue
-		}
-		of := platformName(d.Platform.OS, d.Platform.Architecture, d.Platform.Variant)
-		if of == platforms.Format(p) {
-			return index.Image(d.Digest)
-		}
-		has = append(has, of)
-	}
-	return nil, r.wrong(fmt.Errorf("the base image %s is for %s, not for %s", shown, strings.Join(has, ", "), platforms.Format(p)))
+	return image, err
 }
 
 // withProgram returns an image with a program at a path, which it starts. The same program on the same

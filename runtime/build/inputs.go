@@ -37,6 +37,9 @@ func (b *Builder) Inputs(ctx context.Context, spec plan.BuildSpec) (plan.Digest,
 		in.Env = digested(g.Env)
 		in.Compiler = src.compiler
 	}
+	if p := spec.Buildpack; p != nil {
+		in.Env = digested(p.Env)
+	}
 	for arg, base := range spec.Bases {
 		if in.Bases == nil {
 			in.Bases = make(map[string]string)

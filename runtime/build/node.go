@@ -152,6 +152,9 @@ const (
 	// minorSources: ask for each source of a build whether it may be used, and take another one
 	// as the answer. 0.26 asks, but fails for that answer.
 	minorSources = 27
+	// minorResources: limit the resources of a command as LLB says. It is the oldest version that
+	// is known to do so.
+	minorResources = 33
 )
 
 // reports reports whether the builder asks for each source of a build whether it may be used,

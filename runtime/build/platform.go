@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pipelinefile/pipe/internal/atomicfile"
@@ -96,4 +98,54 @@ func (p *pool) platformFile(addr string) string {
 // platformName returns the usual name of a platform, such as linux/arm64.
 func platformName(system, architecture, variant string) string {
 	return platforms.Format(platforms.Normalize(ocispecs.Platform{OS: system, Architecture: architecture, Variant: variant}))
+}
+
+// An otherPlatformError means that an image is not for a platform.
+type otherPlatformError struct{ has, want string }
+
+func (e *otherPlatformError) Error() string {
+	if e.has == "" {
+		return "does not say its platform"
+	}
+	return "is for " + e.has + ", not for " + e.want
+}
+
+// imageFor returns the image of desc for a platform. If there is none, the error is an
+// *otherPlatformError.
+func imageFor(desc *remote.Descriptor, p ocispecs.Platform) (v1.Image, error) {
+	want := platforms.Format(p)
+	if !desc.MediaType.IsIndex() {
+		image, err := desc.Image()
+		if err != nil {
+			return nil, err
+		}
+		config, err := image.RawConfigFile()
+		if err != nil {
+			return nil, err
+		}
+		if of, err := platformOf(config); err != nil || of != want {
+			return nil, &otherPlatformError{has: of, want: want}
+		}
+		return image, nil
+	}
+	index, err := desc.ImageIndex()
+	if err != nil {
+		return nil, err
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	var has []string
+	for _, d := range list.Manifests {
+		if d.Platform == nil || d.Platform.OS == "unknown" || !d.MediaType.IsImage() {
+			continue
+		}
+		of := platformName(d.Platform.OS, d.Platform.Architecture, d.Platform.Variant)
+		if of == want {
+			return index.Image(d.Digest)
+		}
+		has = append(has, of)
+	}
+	return nil, &otherPlatformError{has: strings.Join(has, ", "), want: want}
 }

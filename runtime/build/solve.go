@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/tonistiigi/fsutil"
@@ -90,21 +91,11 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 		giveUp(&silentCacheError{ref: cache, doing: doing, after: n.pool.patience})
 	}
 	defer p.cache.stop()
-	status := make(chan *client.SolveStatus)
-	reported := make(chan struct{})
-	go func() {
-		defer close(reported)
-		p.follow(status)
-	}()
-	resp, err := c.Solve(quiet(ctx), nil, opt, status)
-	<-reported
+	resp, err := n.send(ctx, c, connected, nil, opt, p)
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case err != nil:
-		if lost := n.lost(ctx, c, connected, err); lost != nil {
-			return "", lost
-		}
 		return "", explain(err, j, p)
 	}
 	p.cache.warn(j, cache, p.hide, emit)
@@ -116,6 +107,25 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	defer b.mu.Unlock()
 	b.used[j.ref] = from.bases()
 	return plan.Digest(digest), nil
+}
+
+// send has the builder of c solve def, or what a frontend makes of opt, and reports it to p. before is
+// how often c had connected before the build. The error is that of the builder, or an *UnreachableError.
+func (n *node) send(ctx context.Context, c *connection, before int64, def *llb.Definition, opt client.SolveOpt, p *progress) (*client.SolveResponse, error) {
+	status := make(chan *client.SolveStatus)
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		p.follow(status)
+	}()
+	resp, err := c.Solve(quiet(ctx), def, opt, status)
+	<-reported
+	if err != nil && ctx.Err() == nil {
+		if lost := n.lost(ctx, c, before, err); lost != nil {
+			return nil, lost
+		}
+	}
+	return resp, err
 }
 
 // attrs returns the attributes of the Dockerfile frontend.
@@ -143,22 +153,30 @@ func (b *Builder) attrs(j job, limits Limits) map[string]string {
 	for _, k := range slices.Sorted(maps.Keys(j.spec.Labels)) {
 		attrs["label:"+k] = j.spec.Labels[k]
 	}
-	if limits.CPU == 0 {
-		limits.CPU = 4
-	}
-	if limits.Memory == 0 {
-		limits.Memory = 4 << 30
-	}
+	limits = limits.orDefault()
 	// The limits are not part of BuildKit's cache keys.
 	if limits.CPU > 0 {
-		const period = 100_000 // microseconds
-		attrs["cpuperiod"] = strconv.Itoa(period)
-		attrs["cpuquota"] = strconv.FormatInt(int64(limits.CPU*period), 10)
+		attrs["cpuperiod"] = strconv.Itoa(cpuPeriod)
+		attrs["cpuquota"] = strconv.FormatInt(int64(limits.CPU*cpuPeriod), 10)
 	}
 	if limits.Memory > 0 {
 		attrs["memory"] = strconv.FormatInt(limits.Memory, 10)
 	}
 	return attrs
+}
+
+// cpuPeriod is the period in which commands may use the CPU for their share, in microseconds.
+const cpuPeriod = 100_000
+
+// orDefault returns the limits of a build without those that are not set.
+func (l Limits) orDefault() Limits {
+	if l.CPU == 0 {
+		l.CPU = 4
+	}
+	if l.Memory == 0 {
+		l.Memory = 4 << 30
+	}
+	return l
 }
 
 // export returns the attributes of the image exporter.

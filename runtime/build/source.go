@@ -60,6 +60,7 @@ type identified struct {
 	Bases      map[string]plan.Digest `json:",omitempty"` // the identities of images, by argument
 	Command    *identifiedCommand     `json:",omitempty"`
 	Go         *identifiedGo          `json:",omitempty"`
+	Buildpack  *plan.Buildpack        `json:",omitempty"` // its builder and its base are two of the Bases
 }
 
 // identifiedCommand is what an identity has of a command: its inputs are the context.
@@ -116,6 +117,7 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 		}
 		id.Go = &identifiedGo{g.Package, g.Flags, g.Env, src.compiler}
 	}
+	id.Buildpack = spec.Buildpack
 	if spec.Source.Git != "" {
 		err = b.openGit(ctx, spec, src, &id, at)
 	} else {

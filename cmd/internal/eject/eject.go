@@ -129,7 +129,7 @@ func write(ctx context.Context, dir string, shelf *chart.Shelf, p *plan.Plan, s 
 		out.Namespace = namespace
 	}
 	for _, from := range s.AllImages() {
-		if b := p.Build(from.Build); b != nil && !b.UsesBuildKit() {
+		if b := p.Build(from.Build); b != nil && !b.HasDockerfile() {
 			out.programs = append(out.programs, b)
 		}
 	}

@@ -79,6 +79,23 @@ func writeGo(b *strings.Builder, made *plan.BuildSpec) {
 		plain.Replace(strings.Join(words, " ")), plain.Replace(path.Join(made.Source.Path, made.Go.Package)), base, plain.Replace(made.Go.Program()))
 }
 
+// writeBuildpack explains how buildpacks make an image.
+func writeBuildpack(b *strings.Builder, made *plan.BuildSpec) {
+	of := func(arg string) string {
+		from := made.ImageArgs[arg]
+		return cmp.Or(from.Mirror+from.Ref, "IMAGE-OF-"+strings.ToUpper(from.Build))
+	}
+	words := []string{"pack", "build", "REGISTRY/IMAGE", "--publish", "--builder", of(plan.BuildpackBuilder), "--run-image", of(plan.BuildpackRun), "--path", cmp.Or(made.Source.Path, ".")}
+	for _, name := range slices.Sorted(maps.Keys(made.Buildpack.Env)) {
+		words = append(words, "--env", name+"="+made.Buildpack.Env[name])
+	}
+	for i, word := range words {
+		words[i] = quote(word)
+	}
+	plain := strings.NewReplacer("`", "'", "\n", " ")
+	fmt.Fprintf(b, "\npipe makes an image with buildpacks, as `%s` does.\n", plain.Replace(strings.Join(words, " ")))
+}
+
 func writeCommand(b *strings.Builder, s Service, namespace string) {
 	args := []string{"helm", "upgrade", "--install", s.Name, s.Chart}
 	if s.Repo != "" {
@@ -126,6 +143,10 @@ func writeCommand(b *strings.Builder, s Service, namespace string) {
 	for _, made := range s.programs {
 		if made.Go != nil {
 			writeGo(b, made)
+			continue
+		}
+		if made.Buildpack != nil {
+			writeBuildpack(b, made)
 			continue
 		}
 		words := make([]string, len(made.Command.Args))

@@ -212,6 +212,9 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 		if build.Go != nil {
 			text = "image of the Go program in " + in(build, path.Join(build.Source.Path, build.Go.Package))
 		}
+		if build.Buildpack != nil {
+			text = "image made by buildpacks of " + in(build, build.Source.Path)
+		}
 		if build.Target != "" {
 			text += ", target " + build.Target
 		}

@@ -128,6 +128,8 @@ func madeBy(b *plan.BuildSpec, dockerfile string) []string {
 			lines = append(lines, "flags "+quoted(b.Go.Flags))
 		}
 		return append(lines, variables(b.Go.Env)...)
+	case b.Buildpack != nil:
+		return append([]string{"buildpacks of " + baseOf(b.ImageArgs[plan.BuildpackBuilder]) + ", on " + baseOf(b.ImageArgs[plan.BuildpackRun])}, variables(b.Buildpack.Env)...)
 	case c == nil:
 		return []string{"Dockerfile " + dockerfile}
 	}

@@ -94,13 +94,19 @@ func buildKey(b *plan.BuildSpec) string {
 			fmt.Fprintf(&k, " %q=%q", name, g.Env[name])
 		}
 	}
+	if bp := b.Buildpack; bp != nil {
+		k.WriteString("\nbuildpack")
+		for _, name := range slices.Sorted(maps.Keys(bp.Env)) {
+			fmt.Fprintf(&k, " %q=%q", name, bp.Env[name])
+		}
+	}
 	if len(b.Platforms)+len(b.Secrets) > 0 {
 		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)
 	}
 	return k.String()
 }
 
-// checkBuild warns about a build argument, or a variable of a command, that contains the name of the
+// checkBuild warns about a build argument, or a variable of what makes an image, that contains the name of the
 // environment, because environments then no longer share the image (I1).
 func (a *assembly) checkBuild(b *plan.BuildSpec) {
 	a.checkValues(b, "build argument", b.Args)
@@ -109,6 +115,9 @@ func (a *assembly) checkBuild(b *plan.BuildSpec) {
 	}
 	if b.Go != nil {
 		a.checkValues(b, "variable", b.Go.Env)
+	}
+	if b.Buildpack != nil {
+		a.checkValues(b, "variable", b.Buildpack.Env)
 	}
 }
 

@@ -19,7 +19,7 @@ func Builds(ctx context.Context, p *plan.Plan, read func(name string) ([]byte, e
 	for i := range p.Builds {
 		b := &p.Builds[i]
 		t := target{path.Join(b.Source.Path, b.Dockerfile), b.Target}
-		if b.Source.Git != "" || !b.UsesBuildKit() || seen[t] {
+		if b.Source.Git != "" || !b.HasDockerfile() || seen[t] {
 			continue
 		}
 		seen[t] = true

@@ -83,7 +83,7 @@ func buildKey(b *plan.BuildSpec) string {
 		fmt.Fprintf(&k, "\n%s %q", arg, b.ImageArgs[arg])
 	}
 	if c := b.Command; c != nil {
-		fmt.Fprintf(&k, "\n%q %q %q", c.Args, c.Inputs, c.Output)
+		fmt.Fprintf(&k, "\n%q %q %q %q", c.Args, c.Inputs, c.Output, c.Image)
 		for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 			fmt.Fprintf(&k, " %q=%q", name, c.Env[name])
 		}

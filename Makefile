@@ -7,6 +7,9 @@ MODULES := $(shell git ls-files '*/go.mod' ':!tools' | xargs -r -n1 dirname)
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
 REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,real,postgres,redis,editor,ssh
 
+# Packages that are tested at the same time: one more than processors, as tests wait for servers for much of their time.
+PACKAGES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -49,7 +52,7 @@ test: deps build cluster secrets sigstore buildkit lifecycle lint ## everything 
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
 	$(GO) test -run TestHostile -timeout 60m ./interp ./cmd/pipe
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 60m ./...
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -p $(PACKAGES) -timeout 60m ./...
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
 	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \
 		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 60m ./...); done'

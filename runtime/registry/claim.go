@@ -177,7 +177,7 @@ func (c *claim) write(ctx context.Context, number int) error {
 	if number == 0 {
 		annotations[claimReleased] = "true"
 	}
-	return c.registry.try(ctx, discard, "write "+show(c.tag), func(ctx context.Context, _ *session) error { return c.pusher.Push(ctx, c.tag, annotated(annotations)) })
+	return c.registry.putAnnotated(ctx, c.tag, annotations)
 }
 
 // renew renews the claim until its context ends or another process has it. A registry that

@@ -23,7 +23,7 @@ const parallel = 4
 // copy copies all of m, with its signatures and everything else that refers to it. It writes
 // the tags last, so the image is not found until the copy is complete. An interrupted copy
 // can be resumed by calling copy again.
-func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (root manifest, err error) {
+func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (err error) {
 	// Without a note the image is never pruned, but it can be copied.
 	noted := make(chan struct{})
 	go func() {
@@ -35,7 +35,6 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (roo
 	for i, source := range m.sources {
 		c := &copier{registry: r, from: source.Context(), to: m.repo, emit: emit, image: image}
 		err = r.copyFrom(ctx, c, m)
-		root = c.root
 		var upstream *upstreamError
 		if !errors.As(err, &upstream) || ctx.Err() != nil || i == len(m.sources)-1 {
 			break
@@ -44,15 +43,15 @@ func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (roo
 	}
 	var upstream *upstreamError
 	if errors.As(err, &upstream) && upstream.listing {
-		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.unlisted(ctx, upstream.ref, err))
+		return fmt.Errorf("mirror image %s: %w", image, r.unlisted(ctx, upstream.ref, err))
 	}
 	if errors.As(err, &upstream) {
-		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, upstream.ref, err))
+		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, upstream.ref, err))
 	}
 	if err != nil {
-		return manifest{}, fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, m.kept(), err))
+		return fmt.Errorf("mirror image %s: %w", image, r.explain(ctx, m.kept(), err))
 	}
-	return root, nil
+	return nil
 }
 
 // copyFrom copies all of m from one place.
@@ -62,23 +61,31 @@ func (r *Registry) copyFrom(ctx context.Context, c *copier, m mirrored) error {
 	if errors.As(err, &answer) && lost(answer) {
 		// A part that existed when it was checked was removed in the meantime.
 		r.forgetBlobs()
-		return c.copy(ctx, m)
+		err = c.copy(ctx, m)
 	}
 	if err != nil {
 		return err
 	}
 	// An existing part may be damaged. The embedded registry detects that when the image is
-	// complete, and removes the damaged part.
+	// complete, and removes the damaged part. The image gets its other tag meanwhile: if a part is
+	// damaged, that tag counts as not there, either.
+	var tagged error
+	var tagging sync.WaitGroup
+	tagging.Go(func() { tagged = r.putTag(ctx, m, c.root, c.emit) })
 	kept, err := r.head(ctx, m.kept(), c.emit)
+	tagging.Wait()
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	if kept != m.digest {
-		c.emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
-		r.forgetBlobs()
-		return c.copy(ctx, m)
+	if kept == m.digest {
+		return tagged
 	}
-	return nil
+	c.emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
+	r.forgetBlobs()
+	if err := c.copy(ctx, m); err != nil {
+		return err
+	}
+	return r.putTag(ctx, m, c.root, c.emit)
 }
 
 // lost reports whether an image was rejected because one of its parts is missing.
@@ -92,31 +99,26 @@ func lost(answer *transport.Error) bool {
 	return false
 }
 
-// tag gives the mirrored image the tag that it has upstream. root is its manifest, if it was
-// just copied.
-func (r *Registry) tag(ctx context.Context, m mirrored, root manifest, emit runtime.Emit) error {
-	tag, ok := m.moving()
-	if !ok {
-		return nil
+// tag gives the image, which is in the mirror, the tag that it has upstream.
+func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error {
+	tag, _ := m.moving()
+	root, err := r.manifest(ctx, m.kept(), emit)
+	if err == nil {
+		err = r.putTag(ctx, m, root, emit)
 	}
-	err := r.try(ctx, emit, "tag "+show(tag), func(ctx context.Context, s *session) error {
-		if root.raw == nil {
-			desc, err := s.puller.Get(ctx, m.kept())
-			if err != nil {
-				return err
-			}
-			root = manifest{ref: m.kept(), desc: desc.Descriptor, raw: desc.Manifest}
-		}
-		pusher, err := remote.NewPusher(r.options()...)
-		if err != nil {
-			return err
-		}
-		return pusher.Put(ctx, tag, root)
-	})
 	if err != nil {
 		return fmt.Errorf("mirror image %s: %w", show(m.from), r.explain(ctx, tag, err))
 	}
 	return nil
+}
+
+// putTag writes a manifest under the tag that it has upstream, unless it was named by digest.
+func (r *Registry) putTag(ctx context.Context, m mirrored, root manifest, emit runtime.Emit) error {
+	tag, ok := m.moving()
+	if !ok {
+		return nil
+	}
+	return r.write(ctx, "tag "+show(tag), emit, func(ctx context.Context, p *remote.Pusher) error { return p.Put(ctx, tag, root) })
 }
 
 // A copier copies one image.

@@ -65,16 +65,14 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 		if m.was != (v1.Hash{}) {
 			emit(runtime.TagMoved{Image: show(m.from), From: plan.Digest(m.was.String()), To: plan.Digest(m.digest.String())})
 		}
-		var root manifest
-		if !m.there {
-			if root, err = r.copy(ctx, m, emit); err != nil {
-				return copied{}, err
-			}
+		switch {
+		case !m.there:
+			err = r.copy(ctx, m, emit)
+		case !m.tagged:
+			err = r.tag(ctx, m, emit)
 		}
-		if !m.tagged {
-			if err := r.tag(ctx, m, root, emit); err != nil {
-				return copied{}, err
-			}
+		if err != nil {
+			return copied{}, err
 		}
 		return copied{m.ref(), !m.there}, nil
 	})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,7 +18,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -199,16 +202,57 @@ func annotated(annotations map[string]string) v1.Image {
 // may be damaged, which the embedded registry detects when the image is complete.
 func (r *Registry) writeAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
 	for again := false; ; again = true {
-		err := r.write(ctx, "write "+show(tag), discard, func(ctx context.Context, p *remote.Pusher) error {
-			return p.Push(ctx, tag, annotated(annotations))
-		})
+		err := r.putAnnotated(ctx, tag, annotations)
 		if err == nil {
 			_, err = r.head(ctx, tag, discard)
 		}
 		if !isNotFound(err) || again {
 			return err
 		}
+		r.keepConfig(tag.Context(), false)
 	}
+}
+
+// putAnnotated is writeAnnotated without the check. All these images have the same config, which is
+// sent to each repository once.
+func (r *Registry) putAnnotated(ctx context.Context, tag name.Tag, annotations map[string]string) error {
+	repo, image := tag.Context(), annotated(annotations)
+	write := func(there bool) error {
+		return r.write(ctx, "write "+show(tag), discard, func(ctx context.Context, p *remote.Pusher) error {
+			if !there {
+				config, err := partial.ConfigLayer(image)
+				if err == nil {
+					err = p.Upload(ctx, repo, config)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return p.Put(ctx, tag, image)
+		})
+	}
+	if r.hasConfig(repo) {
+		var answer *transport.Error
+		if err := write(true); !errors.As(err, &answer) || !lost(answer) {
+			return err
+		} // it was removed meanwhile
+	}
+	err := write(false)
+	r.keepConfig(repo, err == nil)
+	return err
+}
+
+func (r *Registry) hasConfig(repo name.Repository) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.configs[repo]
+}
+
+// keepConfig notes whether a repository has the config of empty images.
+func (r *Registry) keepConfig(repo name.Repository, has bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.configs[repo] = has
 }
 
 // readAnnotated returns the annotations of what is at a tag, or nil if nothing is.

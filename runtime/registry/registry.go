@@ -74,6 +74,7 @@ type Registry struct {
 	session *session                    // guarded by mu; nil until it is needed
 	blobs   map[v1.Hash]name.Repository // guarded by mu; a repository of this registry that has the blob
 	turns   map[v1.Hash]chan struct{}   // guarded by mu; see turn
+	configs map[name.Repository]bool    // guarded by mu; those that have the config of empty images
 
 	streams chan struct{} // held while a blob is transferred
 
@@ -98,6 +99,8 @@ func New(o Options) (*Registry, error) {
 		locks:  o.Locks,
 		blobs:  map[v1.Hash]name.Repository{},
 		turns:  map[v1.Hash]chan struct{}{},
+
+		configs: map[name.Repository]bool{},
 
 		streams: make(chan struct{}, streams),
 

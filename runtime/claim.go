@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +10,14 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
-// claimPoll is how often a run asks whether another one has built an image.
-const claimPoll = time.Second
+// A run that cannot notice that the build of another one has ended asks for the image: at first after
+// firstPoll, and then after an eighth of the time for which it has waited, but at least every claimPoll.
+// So it notices soon that a short build has ended, and asks rarely during a long one. It tries to claim
+// the build every claimPoll, because the other one may fail.
+const (
+	firstPoll = 100 * time.Millisecond
+	claimPoll = time.Second
+)
 
 // errClaimLost is the cause of a build that was cancelled because another process
 // builds the image.
@@ -22,6 +27,7 @@ var errClaimLost = errors.New("another process builds the image")
 // its image, and takes over if that process fails or dies (I2).
 func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, error) {
 	said := ""
+	var began time.Time // of the waiting
 	for {
 		claim, err := r.Registry.Claim(ctx, im.ref, r.req.holder(), !im.build.UsesBuildKit())
 		var other *ClaimedError
@@ -31,10 +37,10 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 				said = other.By
 				emit(WaitingFor{What: fmt.Sprintf("the image of %s: %s", im.build.ID, other.Error())})
 			}
-			if err := retry.Pause(ctx, cmp.Or(other.Again, claimPoll)); err != nil {
-				return "", err
+			if began.IsZero() {
+				began = time.Now()
 			}
-			if digest, err := r.resolveBuilt(ctx, im); !errors.Is(err, ErrNotFound) {
+			if digest, err := r.awaitBuilt(ctx, im, other, began); !errors.Is(err, ErrNotFound) {
 				return digest, err
 			}
 			continue
@@ -49,6 +55,25 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 		}
 		digest, err := r.buildUnder(ctx, claim, im, emit)
 		if !errors.Is(err, errClaimLost) {
+			return digest, err
+		}
+	}
+}
+
+// awaitBuilt waits for an image that another process builds, and returns its digest. The error is
+// ErrNotFound if it is time to claim the build. began is when the run began to wait.
+func (r *run) awaitBuilt(ctx context.Context, im *image, other *ClaimedError, began time.Time) (plan.Digest, error) {
+	if other.Wait != nil {
+		if err := other.Wait(ctx); err != nil {
+			return "", err
+		}
+		return r.resolveBuilt(ctx, im)
+	}
+	for claimed := time.Now(); ; {
+		if err := retry.Pause(ctx, min(max(time.Since(began)/8, firstPoll), claimPoll)); err != nil {
+			return "", err
+		}
+		if digest, err := r.resolveBuilt(ctx, im); !errors.Is(err, ErrNotFound) || time.Since(claimed) >= claimPoll {
 			return digest, err
 		}
 	}

@@ -33,10 +33,15 @@ func (b built) image() string {
 
 // build deploys a plan whose service api is built, to an environment of its own.
 func build(ctx context.Context, w *runtimetest.World, environment, by, dockerfile string) (b built) {
+	return buildOn(ctx, w.Runtime(), environment, by, dockerfile)
+}
+
+// buildOn is build on a runtime.
+func buildOn(ctx context.Context, rt *runtime.Runtime, environment, by, dockerfile string) (b built) {
 	p := pipeline(1)
 	app(p, 1, "api")
 	p.Builds[0].Dockerfile = dockerfile
-	b.record, b.err = w.Runtime().Run(ctx, runtime.Request{
+	b.record, b.err = rt.Run(ctx, runtime.Request{
 		Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: environment}, Plan: p, By: by,
 		Events: func(e runtime.Event) {
 			switch body := e.Body.(type) {
@@ -72,6 +77,108 @@ func TestBuiltOnce(t *testing.T) {
 		}
 		if one, two := a.image(), b.image(); one != two || one == "" {
 			t.Errorf("deployed %q and %q", one, two)
+		}
+	})
+}
+
+// TestBuiltNoticed: a run notices soon that the build of another one has ended, though it asks rarely
+// during a long one.
+func TestBuiltNoticed(t *testing.T) {
+	for _, row := range []struct {
+		takes, soon time.Duration
+		asked       int
+	}{{2 * time.Second, 300 * time.Millisecond, 20}, {10 * time.Minute, time.Second, 640}} {
+		t.Run(row.takes.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := runtimetest.NewWorld()
+				w.Takes = func(op, _ string) time.Duration {
+					if op == "Builder.Build" {
+						return row.takes
+					}
+					return 0
+				}
+				first := make(chan time.Time)
+				go func() {
+					build(t.Context(), w, "one", "ana@laptop", "Dockerfile")
+					first <- time.Now()
+				}()
+				synctest.Wait()
+				second := make(chan time.Time)
+				go func() {
+					if b := build(t.Context(), w, "two", "ben@server", "Dockerfile"); b.err != nil {
+						t.Error(b.err)
+					}
+					second <- time.Now()
+				}()
+				if late := -time.Until(<-first); late != 0 {
+					t.Fatalf("the end of the first run is %v ago", late)
+				}
+				ended := time.Now()
+				if late := (<-second).Sub(ended); late > row.soon {
+					t.Errorf("the second run ended %v later, want at most %v", late, row.soon)
+				}
+				if n := w.Count("Registry.Resolve"); n > row.asked {
+					t.Errorf("the registry was asked for images %d times, want at most %d", n, row.asked)
+				}
+			})
+		})
+	}
+}
+
+// A noticing is a registry that notices when a claim has ended.
+type noticing struct {
+	runtime.Registry
+	ended chan struct{}
+}
+
+func (n noticing) Claim(ctx context.Context, ref, by string, always bool) (runtime.Claim, error) {
+	c, err := n.Registry.Claim(ctx, ref, by, always)
+	var other *runtime.ClaimedError
+	if errors.As(err, &other) {
+		other.Wait = func(ctx context.Context) error {
+			select {
+			case <-n.ended:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return c, err
+}
+
+// TestBuiltWaited: a run asks for nothing while the registry waits for the end of a claim, and ends
+// with its context.
+func TestBuiltWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := runtimetest.NewWorld()
+		w.Takes = minute
+		first := make(chan built)
+		go func() { first <- build(t.Context(), w, "one", "ana@laptop", "Dockerfile") }()
+		synctest.Wait()
+		rt, ended := w.Runtime(), make(chan struct{})
+		rt.Registry = noticing{rt.Registry, ended}
+		second := make(chan built)
+		go func() { second <- buildOn(t.Context(), rt, "two", "ben@server", "Dockerfile") }()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		third := make(chan built)
+		go func() { third <- buildOn(ctx, rt, "three", "eva@server", "Dockerfile") }()
+		time.Sleep(time.Second)
+		before := w.Count("Registry.Resolve") + w.Count("Registry.Claim")
+		time.Sleep(10 * time.Second)
+		if n := w.Count("Registry.Resolve") + w.Count("Registry.Claim") - before; n != 0 {
+			t.Errorf("the registry was asked %d times during the wait, want never", n)
+		}
+		enough := errors.New("enough")
+		cancel(enough)
+		if b := <-third; !errors.Is(b.err, enough) {
+			t.Errorf("the cancelled run: %v", b.err)
+		}
+		a := <-first
+		close(ended)
+		b := <-second
+		if a.err != nil || b.err != nil || a.image() != b.image() || w.Count("Builder.Build") != 1 {
+			t.Errorf("%v and %v, deployed %q and %q, built %d times", a.err, b.err, a.image(), b.image(), w.Count("Builder.Build"))
 		}
 	})
 }

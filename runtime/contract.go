@@ -110,8 +110,9 @@ type Claim interface {
 type ClaimedError struct {
 	Ref string
 	By  string
-	// Again is after how long it is worth trying to claim it again. Default: a second.
-	Again time.Duration
+	// Wait returns nil when the claim has probably ended, or the cause of the end of ctx. Nil: it
+	// is not noticed, so that the image has to be looked up at intervals.
+	Wait func(ctx context.Context) error
 }
 
 func (e *ClaimedError) Error() string { return e.By + " builds it" }

@@ -38,6 +38,34 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 	}
 }
 
+// Await waits until nobody holds the lock of the file, which it does not create. So any number of
+// processes wait for one, and none of them has to take its turn. When ctx is done, Await returns its
+// cause.
+func Await(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a lock that is removed with its file
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the lock %s: %w", path, err)
+	}
+	defer file.Close()
+	for {
+		free, err := TryLock(file, true)
+		if err != nil {
+			return fmt.Errorf("wait for the lock %s: %w", path, err)
+		}
+		if free {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(interval / 2):
+		}
+	}
+}
+
 // Try locks the file as [Acquire] does, but does not wait: release is nil if the lock is held.
 func Try(path string) (release func(), err error) { return lock(path, (*os.File).Close) }
 

@@ -83,3 +83,44 @@ func TestTryTemp(t *testing.T) {
 		}
 	}
 }
+
+// TestAwait: any number of callers wait until a lock is released, and do not keep it from others.
+func TestAwait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := Await(t.Context(), path); err != nil {
+		t.Errorf("Await of a lock that does not exist = %v", err)
+	}
+	for name, lock := range map[string]func(string) (func(), error){"kept": Try, "removed": TryTemp} {
+		release, err := lock(path)
+		if err != nil || release == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		enough := errors.New("enough")
+		cancel(enough)
+		if err := Await(ctx, path); !errors.Is(err, enough) {
+			t.Errorf("%s: Await = %v", name, err)
+		}
+		var wait sync.WaitGroup
+		var held atomic.Bool
+		held.Store(true)
+		for range 4 {
+			wait.Go(func() {
+				if err := Await(t.Context(), path); err != nil || held.Load() {
+					t.Errorf("%s: Await = %v, while the lock is held: %v", name, err, held.Load())
+				}
+			})
+		}
+		held.Store(false)
+		release()
+		wait.Wait()
+		again, err := Try(path)
+		if err != nil || again == nil {
+			t.Fatalf("%s: after Await the lock is held, or %v", name, err)
+		}
+		again()
+	}
+	if err := Await(t.Context(), filepath.Join(path, "below a file")); err == nil {
+		t.Error("a lock below a file was awaited")
+	}
+}

@@ -89,11 +89,7 @@ type fileClaim struct {
 	unlock func()
 }
 
-const (
-	lockedBy = ".by" // what the name of the file beside it ends with
-	// lockPoll is how often a process tries to lock what another one has locked.
-	lockPoll = 100 * time.Millisecond
-)
+const lockedBy = ".by" // what the name of the file beside it ends with
 
 // lock claims a build by a lock of this machine.
 func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) {
@@ -106,7 +102,10 @@ func (r *Registry) lock(image name.Reference, by string) (runtime.Claim, error) 
 	if c.unlock == nil {
 		// It may not be written yet, or be removed already.
 		holder, _ := os.ReadFile(c.path + lockedBy)
-		return nil, &runtime.ClaimedError{Ref: show(image), By: cmp.Or(string(holder), "another process"), Again: lockPoll}
+		return nil, &runtime.ClaimedError{
+			Ref: show(image), By: cmp.Or(string(holder), "another process"),
+			Wait: func(ctx context.Context) error { return filelock.Await(ctx, c.path) },
+		}
 	}
 	_ = os.WriteFile(c.path+lockedBy, []byte(by), 0o600) // without it, the name is not shown
 	return c, nil

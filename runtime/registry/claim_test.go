@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -234,7 +235,20 @@ func TestClaimByLock(t *testing.T) {
 		}
 		other.Release(t.Context())
 	}
+	var claimed *runtime.ClaimedError
+	if _, err := process().Claim(t.Context(), ref(r, "x"), "ben@laptop", false); !errors.As(err, &claimed) {
+		t.Fatalf("the second claim: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	cancel(enough)
+	if err := claimed.Wait(ctx); !errors.Is(err, enough) {
+		t.Errorf("Wait during the claim = %v", err)
+	}
 	c.Release(t.Context())
+	if err := claimed.Wait(t.Context()); err != nil {
+		t.Errorf("Wait after the claim = %v", err)
+	}
 	if left, err := os.ReadDir(locks); err != nil || len(left) > 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}

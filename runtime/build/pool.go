@@ -23,7 +23,8 @@ type pool struct {
 	mu    sync.Mutex
 	nodes []*node            // those that exist; guarded by mu
 	known map[string]*node   // those that have ever existed, by address and farm; guarded by mu
-	busy  map[*node]int      // builds; guarded by mu
+	busy  map[*node][]*taken // builds; guarded by mu
+	took  time.Duration      // the last build that succeeded; 0: none yet; guarded by mu
 	aside map[*node]*absence // builders that have failed; guarded by mu
 
 	probes sync.WaitGroup // the goroutines of probe
@@ -47,13 +48,19 @@ const (
 	lastAbsence  = time.Minute
 )
 
-// slack is how many more builds than the least busy builder a builder has when it is too busy
-// for a build whose cache it has. A build from the cache is much shorter than one without it,
-// so a small difference does not justify building elsewhere.
-const slack = 2
+// A taken is a builder that a build has taken.
+type taken struct {
+	*node
+	began time.Time
+}
+
+// slack is how much more than the least busy builder a builder may have left to do to be taken
+// for a build whose cache it has, in builds. A build from the cache is much shorter than one
+// without it, so a difference of one build does not justify building elsewhere.
+const slack = 1.25
 
 func newPool(opts Options) *pool {
-	p := &pool{opts: opts, patience: patience, known: map[string]*node{}, busy: map[*node]int{}, aside: map[*node]*absence{}}
+	p := &pool{opts: opts, patience: patience, known: map[string]*node{}, busy: map[*node][]*taken{}, aside: map[*node]*absence{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	for _, addr := range opts.Addresses {
 		if _, ok := farmOf(addr); !ok {
@@ -96,27 +103,45 @@ func filesOf(spec plan.BuildSpec) string {
 	return strings.Join([]string{spec.Source.Git, path.Join(spec.Source.Path, spec.Context), spec.Dockerfile}, "\x00")
 }
 
-// take returns the node for a build, which the caller gives back. Of the nodes that are not
+// take returns a node for a build, which the caller gives back. Of the nodes that are not
 // too busy, it is the one that prefers this origin and so has its cache. Nodes that are
 // absent or in tried are the last resort.
-func (p *pool) take(origin string, tried map[*node]bool) *node {
+func (p *pool) take(origin string, tried map[*node]bool) *taken {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	able := p.able(tried)
-	least := p.busy[able[0]]
+	able, now := p.able(tried), time.Now()
+	left := make(map[*node]float64, len(able))
 	for _, n := range able {
-		least = min(least, p.busy[n])
+		left[n] = p.left(n, now)
 	}
+	least := slices.Min(slices.Collect(maps.Values(left)))
 	var best *node
 	var bestRank uint64
 	for _, n := range able {
 		rank := rank(n.addr, origin)
-		if p.busy[n] < least+slack && (best == nil || rank > bestRank) {
+		if left[n] < least+slack && (best == nil || rank > bestRank) {
 			best, bestRank = n, rank
 		}
 	}
-	p.busy[best]++
-	return best
+	t := &taken{best, now}
+	p.busy[best] = append(p.busy[best], t)
+	return t
+}
+
+// left estimates how much a node has left to do, in builds: of each build the part that is left
+// if it takes as long as the last one did. Builds that run concurrently on one node end at about
+// the same time, so their number alone does not say when the node will be idle. A build that
+// takes much longer counts as a whole: nothing is known of its end. The caller holds mu.
+func (p *pool) left(n *node, now time.Time) (builds float64) {
+	for _, t := range p.busy[n] {
+		switch age := now.Sub(t.began); {
+		case p.took == 0, 2*age > 3*p.took:
+			builds++
+		case age < p.took:
+			builds += 1 - float64(age)/float64(p.took)
+		}
+	}
+	return builds
 }
 
 // able returns the nodes to choose from. The caller holds mu.
@@ -197,10 +222,14 @@ func (p *pool) works(n *node) {
 	delete(p.aside, n)
 }
 
-func (p *pool) give(n *node) {
+// give gives back what take returned, when the build has succeeded or failed.
+func (p *pool) give(t *taken, succeeded bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.busy[n]--
+	p.busy[t.node] = slices.DeleteFunc(p.busy[t.node], func(other *taken) bool { return other == t })
+	if succeeded {
+		p.took = time.Since(t.began)
+	}
 }
 
 // rank orders addresses differently for each origin (rendezvous hashing): another builder

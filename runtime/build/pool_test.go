@@ -32,11 +32,11 @@ func TestTakePreferred(t *testing.T) {
 		from := origin(plan.BuildSpec{ID: "web", Source: plan.Source{Path: fmt.Sprintf("svc-%d", i)}, Context: ".", Dockerfile: "Dockerfile"}, "registry.test/shop/web:1")
 		a, b := before.take(from, nil), after.take(from, nil)
 		got[a.addr]++
-		if b.addr != a.addr && b != after.nodes[0] {
+		if b.addr != a.addr && b.node != after.nodes[0] {
 			t.Errorf("with one more builder, %q moves from %s to %s", from, a.addr, b.addr)
 		}
-		before.give(a)
-		after.give(b)
+		before.give(a, true)
+		after.give(b, true)
 	}
 	for _, addr := range farm {
 		if got[addr] < 800 || got[addr] > 1200 {
@@ -70,34 +70,85 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// two returns the node that the origin x prefers, and the other one.
+func two(p *pool) (preferred, other *node) {
+	x := p.take("x", nil)
+	p.give(x, false)
+	if x.node == p.nodes[0] {
+		return x.node, p.nodes[1]
+	}
+	return x.node, p.nodes[0]
+}
+
+// running are builds that have run for these times.
+func running(n *node, ages ...time.Duration) (all []*taken) {
+	for _, age := range ages {
+		all = append(all, &taken{n, time.Now().Add(-age)})
+	}
+	return all
+}
+
 // TestTakeBusy checks that a build leaves its preferred builder only if that has clearly more
 // to do.
 func TestTakeBusy(t *testing.T) {
 	p := newTestPool(t, farm[:2]...)
-	preferred := p.take("x", nil)
-	p.give(preferred)
-	other := p.nodes[0]
-	if other == preferred {
-		other = p.nodes[1]
-	}
+	preferred, other := two(p)
 	for _, row := range []struct {
 		preferred, other int
 		want             *node
 	}{
 		{0, 0, preferred}, {0, 5, preferred}, {1, 0, preferred}, {2, 0, other}, {3, 2, preferred}, {4, 2, other},
 	} {
-		p.busy = map[*node]int{preferred: row.preferred, other: row.other}
-		if got := p.take("x", nil); got != row.want {
+		p.busy = map[*node][]*taken{
+			preferred: running(preferred, make([]time.Duration, row.preferred)...), other: running(other, make([]time.Duration, row.other)...),
+		}
+		if got := p.take("x", nil); got.node != row.want {
 			t.Errorf("with %d builds on the preferred builder and %d on the other, the build is on %s, want %s", row.preferred, row.other, got.addr, row.want.addr)
 		}
 	}
-	p.busy = map[*node]int{}
+	p.busy = map[*node][]*taken{}
 	for range 8 { // all of one origin
 		p.take("x", nil)
 	}
-	if p.busy[preferred] != 5 || p.busy[other] != 3 {
-		t.Errorf("of 8 builds of one origin, %d are on its builder and %d on the other, want 5 and 3", p.busy[preferred], p.busy[other])
+	if len(p.busy[preferred]) != 5 || len(p.busy[other]) != 3 {
+		t.Errorf("of 8 builds of one origin, %d are on its builder and %d on the other, want 5 and 3", len(p.busy[preferred]), len(p.busy[other]))
 	}
+}
+
+// TestTakeNearlyIdle checks that builds count for the part of them that is left, if the last build
+// tells: the other builder is taken if its builds end soon, and those of the preferred one do not.
+func TestTakeNearlyIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestPool(t, farm[:2]...)
+		preferred, other := two(p)
+		const s = time.Second
+		for name, row := range map[string]struct {
+			took             time.Duration
+			preferred, other []time.Duration
+			want             *node
+		}{
+			"nothing is known":             {0, []time.Duration{s, s, s}, []time.Duration{4 * s, 4 * s, 4 * s}, preferred},
+			"the other one is idle soon":   {4 * s, []time.Duration{s, s, s}, []time.Duration{4 * s, 4 * s, 4 * s}, other},
+			"both are":                     {4 * s, []time.Duration{3 * s, 3 * s, 3 * s}, []time.Duration{4 * s, 4 * s, 4 * s}, preferred},
+			"the preferred one is":         {4 * s, []time.Duration{4 * s, 4 * s, 4 * s}, []time.Duration{s}, preferred},
+			"one build more":               {4 * s, []time.Duration{0}, nil, preferred},
+			"builds that take much longer": {4 * s, []time.Duration{s, s, s}, []time.Duration{40 * s, 40 * s, 40 * s}, preferred},
+		} {
+			p.took, p.busy = row.took, map[*node][]*taken{preferred: running(preferred, row.preferred...), other: running(other, row.other...)}
+			if got := p.take("x", nil); got.node != row.want {
+				t.Errorf("%s: the build is on %s, want %s", name, got.addr, row.want.addr)
+			}
+		}
+		p.busy, p.took = map[*node][]*taken{}, 0
+		failed, built := p.take("x", nil), p.take("x", nil)
+		time.Sleep(s)
+		if p.give(failed, false); p.took != 0 {
+			t.Errorf("a build that failed tells that one takes %v", p.took)
+		}
+		if p.give(built, true); p.took != s || len(p.busy[preferred]) != 0 {
+			t.Errorf("a build took %v, want %v; %d are left", p.took, s, len(p.busy[preferred]))
+		}
+	})
 }
 
 // TestTakeAbsent checks that a builder that has failed gets no builds until it has responded,
@@ -106,8 +157,7 @@ func TestTakeAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The addresses are invalid, so that nothing is dialed.
 		p := newTestPool(t, "no://one", "no://two")
-		preferred := p.take("x", nil)
-		p.give(preferred)
+		preferred, _ := two(p)
 		p.avoid(preferred)
 		p.avoid(preferred) // a second build of it fails too
 		if until := time.Until(p.aside[preferred].until); until != firstAbsence {
@@ -117,8 +167,8 @@ func TestTakeAbsent(t *testing.T) {
 		began, last := time.Now(), p.aside[preferred].until
 		for time.Since(began) < 3*time.Minute {
 			n := p.take("x", nil)
-			p.give(n)
-			if n == preferred {
+			p.give(n, false)
+			if n.node == preferred {
 				t.Fatalf("after %v a build is on the builder that has failed", time.Since(began))
 			}
 			synctest.Wait()
@@ -130,17 +180,17 @@ func TestTakeAbsent(t *testing.T) {
 		if len(asked) < 4 || len(asked) > 7 {
 			t.Errorf("it was asked after %v, want growing intervals", asked)
 		}
-		if n := p.take("x", map[*node]bool{preferred: true, p.nodes[0]: true, p.nodes[1]: true}); n == preferred {
+		if n := p.take("x", map[*node]bool{preferred: true, p.nodes[0]: true, p.nodes[1]: true}); n.node == preferred {
 			t.Error("a build that both have failed is on the absent one")
 		}
 		for _, n := range p.nodes {
 			p.avoid(n)
 		}
-		if n := p.take("y", map[*node]bool{preferred: true}); n == preferred {
+		if n := p.take("y", map[*node]bool{preferred: true}); n.node == preferred {
 			t.Error("with both absent, a build is on the one that it has tried")
 		}
 		p.works(preferred)
-		if n := p.take("x", nil); n != preferred {
+		if n := p.take("x", nil); n.node != preferred {
 			t.Error("after a build on it, the builder is still avoided")
 		}
 	})
@@ -154,10 +204,10 @@ func TestOnlyBuilder(t *testing.T) {
 			return "", errors.New("no runc")
 		}})
 		n := p.take("x", nil)
-		p.give(n)
-		p.avoid(n)
+		p.give(n, false)
+		p.avoid(n.node)
 		time.Sleep(time.Hour)
-		p.give(p.take("x", nil))
+		p.give(p.take("x", nil), false)
 		synctest.Wait()
 		if err := p.close(); err != nil {
 			t.Error(err)

@@ -33,19 +33,19 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		emit(runtime.Retried{What: "build " + spec.ID, Error: absent.Error(), Again: 1, From: redact.URLs(absent.Addr), To: redact.URLs(n.addr)})
 	}
 	for again := 1; ; again++ {
-		digest, err := do(n)
-		b.pool.give(n)
+		digest, err := do(n.node)
+		b.pool.give(n, err == nil)
 		if err == nil {
-			b.pool.works(n)
+			b.pool.works(n.node)
 		}
 		if err == nil || ctx.Err() != nil {
 			return digest, err
 		}
-		tried[n] = true
+		tried[n.node] = true
 		var unreachable *UnreachableError
 		gone := errors.As(err, &unreachable) || refused(err)
 		if gone {
-			b.pool.avoid(n)
+			b.pool.avoid(n.node)
 		}
 		if gone {
 			// Other pods of a farm may be ready now. If it cannot be asked, those that were are tried.
@@ -71,7 +71,7 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		if asked && !elsewhere {
 			retried.Wait = int64((wait + time.Second - 1) / time.Second)
 		}
-		if next != n {
+		if next.node != n.node {
 			retried.From, retried.To = redact.URLs(n.addr), redact.URLs(next.addr)
 		}
 		emit(retried)
@@ -80,7 +80,7 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 			continue
 		}
 		if err := pause(ctx); err != nil {
-			b.pool.give(n)
+			b.pool.give(n, false)
 			return "", err
 		}
 	}

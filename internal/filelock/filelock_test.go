@@ -26,12 +26,12 @@ func TestAcquire(t *testing.T) {
 				if n := holders.Add(1); n != 1 {
 					t.Errorf("%d hold the lock", n)
 				}
+				holders.Add(-1)
 				if count.Add(1)%7 == 0 {
-					if err := os.Remove(path); err != nil { // while the lock is held: the next ones lock a new file
+					if err := os.Remove(path); err != nil { // the next ones lock a new file, perhaps before the release
 						t.Error(err)
 					}
 				}
-				holders.Add(-1)
 				release()
 			}
 		})

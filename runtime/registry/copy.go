@@ -21,7 +21,7 @@ import (
 const parallel = 4
 
 // copy copies all of m, with its signatures and everything else that refers to it. It writes
-// the tags last, so the image is not found until the copy is complete. An interrupted copy
+// its tags last, so the image is not found until the copy is complete. An interrupted copy
 // can be resumed by calling copy again.
 func (r *Registry) copy(ctx context.Context, m mirrored, emit runtime.Emit) (err error) {
 	// Without a note the image is never pruned, but it can be copied.
@@ -61,31 +61,23 @@ func (r *Registry) copyFrom(ctx context.Context, c *copier, m mirrored) error {
 	if errors.As(err, &answer) && lost(answer) {
 		// A part that existed when it was checked was removed in the meantime.
 		r.forgetBlobs()
-		err = c.copy(ctx, m)
+		return c.copy(ctx, m)
 	}
 	if err != nil {
 		return err
 	}
 	// An existing part may be damaged. The embedded registry detects that when the image is
-	// complete, and removes the damaged part. The image gets its other tag meanwhile: if a part is
-	// damaged, that tag counts as not there, either.
-	var tagged error
-	var tagging sync.WaitGroup
-	tagging.Go(func() { tagged = r.putTag(ctx, m, c.root, c.emit) })
+	// complete, and removes the damaged part.
 	kept, err := r.head(ctx, m.kept(), c.emit)
-	tagging.Wait()
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	if kept == m.digest {
-		return tagged
+	if kept != m.digest {
+		c.emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
+		r.forgetBlobs()
+		return c.copy(ctx, m)
 	}
-	c.emit(runtime.Retried{What: "copy " + c.image, Error: "a part of it in the registry was damaged", Again: 1})
-	r.forgetBlobs()
-	if err := c.copy(ctx, m); err != nil {
-		return err
-	}
-	return r.putTag(ctx, m, c.root, c.emit)
+	return nil
 }
 
 // lost reports whether an image was rejected because one of its parts is missing.
@@ -101,10 +93,13 @@ func lost(answer *transport.Error) bool {
 
 // tag gives the image, which is in the mirror, the tag that it has upstream.
 func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error {
-	tag, _ := m.moving()
+	tag, ok := m.moving()
+	if !ok {
+		return nil
+	}
 	root, err := r.manifest(ctx, m.kept(), emit)
 	if err == nil {
-		err = r.putTag(ctx, m, root, emit)
+		err = r.write(ctx, "tag "+show(tag), emit, func(ctx context.Context, p *remote.Pusher) error { return p.Put(ctx, tag, root) })
 	}
 	if err != nil {
 		return fmt.Errorf("mirror image %s: %w", show(m.from), r.explain(ctx, tag, err))
@@ -112,13 +107,17 @@ func (r *Registry) tag(ctx context.Context, m mirrored, emit runtime.Emit) error
 	return nil
 }
 
-// putTag writes a manifest under the tag that it has upstream, unless it was named by digest.
-func (r *Registry) putTag(ctx context.Context, m mirrored, root manifest, emit runtime.Emit) error {
-	tag, ok := m.moving()
-	if !ok {
+// keepFormer keeps the image that the tag of m has had, which loses the tag. It has another tag
+// already, unless a process was killed between the two.
+func (r *Registry) keepFormer(ctx context.Context, m mirrored, emit runtime.Emit) error {
+	if m.was == (v1.Hash{}) {
 		return nil
 	}
-	return r.write(ctx, "tag "+show(tag), emit, func(ctx context.Context, p *remote.Pusher) error { return p.Put(ctx, tag, root) })
+	kept, err := r.headHere(ctx, m.repo.Tag(m.was.Hex), emit)
+	if err != nil || kept == m.was {
+		return err
+	}
+	return r.SetAside(ctx, show(m.repo.Digest(m.was.String())))
 }
 
 // A copier copies one image.
@@ -128,7 +127,6 @@ type copier struct {
 	emit     runtime.Emit
 	image    string
 	transfer *transfer
-	root     manifest // of the image, when it has been copied
 }
 
 // A manifest is the manifest of an image or an index, as it was read.
@@ -214,8 +212,10 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 		}
 	}
 	last := all.manifests[root]
-	c.root = last
 	last.tags = append(last.tags, m.kept().TagStr())
+	if tag, ok := m.moving(); ok {
+		last.tags = append(last.tags, tag.TagStr())
+	}
 	if err := c.put(ctx, pusher, last); err != nil {
 		return err
 	}
@@ -223,8 +223,8 @@ func (c *copier) copy(ctx context.Context, m mirrored) error {
 	return nil
 }
 
-// put writes a manifest, under its tags if it has any. If the registry does not list the
-// referrers of an image itself, the library maintains the list under a tag, which is not safe
+// put writes a manifest, concurrently under its tags if it has any. If the registry does not list
+// the referrers of an image itself, the library maintains the list under a tag, which is not safe
 // to do concurrently.
 func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) error {
 	if m.subject != (v1.Hash{}) {
@@ -241,9 +241,14 @@ func (c *copier) put(ctx context.Context, pusher *remote.Pusher, m manifest) err
 	for _, tag := range m.tags {
 		refs = append(refs, c.to.Tag(tag))
 	}
+	put := func(ctx context.Context, to name.Reference) error {
+		return c.registry.try(ctx, c.emit, "write "+show(to), func(ctx context.Context, _ *session) error { return pusher.Put(ctx, to, m) })
+	}
+	if m.subject == (v1.Hash{}) {
+		return inParallel(ctx, refs, put)
+	}
 	for _, to := range refs {
-		err := c.registry.try(ctx, c.emit, "write "+show(to), func(ctx context.Context, _ *session) error { return pusher.Put(ctx, to, m) })
-		if err != nil {
+		if err := put(ctx, to); err != nil {
 			return err
 		}
 	}

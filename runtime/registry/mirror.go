@@ -65,6 +65,9 @@ func (r *Registry) Mirror(ctx context.Context, src string, emit runtime.Emit) (r
 		if m.was != (v1.Hash{}) {
 			emit(runtime.TagMoved{Image: show(m.from), From: plan.Digest(m.was.String()), To: plan.Digest(m.digest.String())})
 		}
+		if err := r.keepFormer(ctx, m, emit); err != nil {
+			return copied{}, fmt.Errorf("mirror image %s: %w", show(m.from), err)
+		}
 		switch {
 		case !m.there:
 			err = r.copy(ctx, m, emit)
@@ -88,7 +91,7 @@ type copied struct {
 
 // source resolves the image src, and finds out which parts of it are mirrored. For an unchanged
 // image this takes two small requests, made concurrently: one for the tag upstream, and one for
-// the tag in this registry, which was written last.
+// the tag in this registry, which was written when the image was complete.
 func (r *Registry) source(ctx context.Context, src string, emit runtime.Emit) (mirrored, error) {
 	from, err := r.parse(src)
 	if err != nil {

@@ -270,6 +270,29 @@ func TestMovedTag(t *testing.T) {
 	}
 }
 
+// TestFormerImageIsKept: an image that loses its tag keeps one, even if a process was killed before it
+// had given it both.
+func TestFormerImageIsKept(t *testing.T) {
+	t.Parallel()
+	s, u := ours(t), newUpstream(t)
+	r := newRegistry(t, s.Addr)
+	src := u.addr + "/redis:7"
+	digest := push(t, src, image(t))
+	ref, _ := mirror(t, r, src)
+	kept := mustRef(t, ref).Context().Tag(strings.TrimPrefix(string(digest), "sha256:"))
+	if err := r.untag(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	if ref, there, err := r.Mirrored(t.Context(), src); err != nil || !there {
+		t.Errorf("Mirrored = %s, %v, %v; want it there", ref, there, err)
+	}
+	push(t, src, image(t))
+	mirror(t, r, src)
+	if got, err := r.Resolve(t.Context(), kept.Name()); err != nil || got != digest {
+		t.Errorf("the former image has the tag %s = %s, %v; want %s", kept.TagStr(), got, err, digest)
+	}
+}
+
 func TestUpstreamGone(t *testing.T) {
 	t.Parallel()
 	s, u := ours(t), newUpstream(t)

@@ -63,7 +63,12 @@ func hostsFile(r mirrors.Registry) []byte {
 	var b bytes.Buffer
 	b.WriteString(written)
 	fmt.Fprintf(&b, "server = %q\n%s", nodeURL(r.Location), overrides(r.Location, ""))
-	for _, m := range r.Mirrors {
+	hosts := r.Mirrors
+	if len(hosts) == 0 {
+		// containerd 1.6 takes a file without hosts for a mistake, and then asks the registry itself.
+		hosts = []mirrors.Place{r.Location}
+	}
+	for _, m := range hosts {
 		fmt.Fprintf(&b, "\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", nodeURL(m), overrides(m, "  "))
 	}
 	return b.Bytes()

@@ -66,7 +66,7 @@ location = "registry.example.com/ghcr"
 	}
 	for host, want := range map[string][]string{
 		"docker.io": {"https://mirror.example.com/v2/hub", "http://127.0.0.1:5000/v2", "https://registry-1.docker.io/v2"},
-		"ghcr.io":   {"https://registry.example.com/v2/ghcr"},
+		"ghcr.io":   {"https://registry.example.com/v2/ghcr", "https://registry.example.com/v2/ghcr"},
 		"quay.io":   {"https://quay.io/v2"},
 	} {
 		if got := places(host); !slices.Equal(got, want) {

@@ -58,7 +58,7 @@ func TestPreview(t *testing.T) {
 	for _, c := range w.Calls() {
 		switch c.Op {
 		case "Store.Environment", "Store.Owns", "Builder.Identify", "Registry.Resolve", "Registry.Mirrored", "Deployer.Deployed", "Deployer.MissingSecrets", "Deployer.Fingerprint",
-			"Signatures.PublicKey", "Signatures.Verify":
+			"Signatures.Signer", "Signatures.Verify":
 		default:
 			t.Errorf("a preview calls %s", c.Op)
 		}

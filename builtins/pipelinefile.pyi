@@ -50,6 +50,12 @@ class Signing_key:
 class Signed:
     """A rule about which images must be signed, and by whom."""
 
+class Scan:
+    """How images are scanned for vulnerabilities before they are deployed."""
+
+class Exception:
+    """A vulnerability that is ignored until a date."""
+
 class Image:
     """Where the image of a service comes from. In `values=` of a chart it is the reference, by digest."""
     repository: Image
@@ -173,7 +179,7 @@ MANIFESTS: str
 
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
-def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = [], sign: Signing_key | None = None, verify: list[Signed] = []) -> None:
+def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = [], sign: Signing_key | None = None, verify: list[Signed] = [], scan: Scan | None = None) -> None:
     """Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.
 
     Args:
@@ -187,6 +193,7 @@ def pipeline(name: str, *, namespace: str | None = None, registry: str | None = 
         allow_contexts: kubeconfig contexts that watch mode may change, besides local ones
         sign: who signs the images that are built: signing_key() or keyless()
         verify: which images must be signed before they are deployed, and by whom: a list of signed()
+        scan: how images are scanned for vulnerabilities before they are deployed: scan()
     """
 
 def require_version(constraint: str) -> None:
@@ -808,6 +815,27 @@ def signed(images: str | list[str], *, key: str | list[str] = [], exclude: str |
         identity_regexp: the same as a regular expression, which begins with ^ and ends with $
         issuer: the address of the OpenID Connect provider that has authenticated the identity, such as "https://token.actions.githubusercontent.com"
         trusted_root: of an instance of Sigstore of your own: the JSON of its trusted root, such as read_file("trusted_root.json"); the public instance if not given
+    """
+
+def scan(image: str, command: list[str], *, max: str, every: str = "24h", ignore: list[Exception] = [], env: dict[str, str] = {}) -> Scan:
+    """Describes how images are scanned for vulnerabilities before they are deployed, for `scan=` of pipeline(). The scanner writes SARIF 2.1.0, or CycloneDX 1.4 to 1.6 as JSON.
+
+    Args:
+        image: the image of the scanner, by digest, such as "registry.example.com/trivy@sha256:…"
+        command: the program in that image and its arguments; $(PIPE_ROOTFS) is the directory with the files of the image to scan, $(PIPE_REPORT) the file to write, $(PIPE_CACHE) a directory that the builder keeps; no shell
+        max: the highest severity that may be deployed: a finding above it stops the deploy
+        every: after which time an image is scanned again
+        ignore: vulnerabilities that may be deployed until a date: a list of exception()
+        env: the environment of the program, besides that of its image, PIPE_ROOTFS, PIPE_REPORT and PIPE_CACHE, which can be in the values as in command=
+    """
+
+def exception(id: str, *, reason: str, until: str) -> Exception:
+    """Ignores a vulnerability until a date, for `ignore=` of scan(). After that day it has no effect, and runs warn about it.
+
+    Args:
+        id: the identifier of the vulnerability, such as "CVE-2026-12345"
+        reason: why it may be deployed
+        until: the last day on which it is ignored, in UTC, such as "2027-01-31"
     """
 
 def param(name: str, *, default: str | int | bool | float | None = None, type: str = "string", choices: list[str | int | bool | float] | None = None, help: str = "") -> str | int | bool | float:

@@ -49,7 +49,9 @@ type Pipeline struct {
 	Sign *Signing `json:"sign,omitempty"`
 	// Verify says which images must be signed (I16).
 	Verify []SignatureRule `json:"verify,omitempty"`
-	Pos    Pos             `json:"pos"` // of the call of pipeline()
+	// Scan says how images are scanned for vulnerabilities (I14); nil: they are not.
+	Scan *Scan `json:"scan,omitempty"`
+	Pos  Pos   `json:"pos"` // of the call of pipeline()
 }
 
 // An EnvironmentRef names the environment that a plan is for.

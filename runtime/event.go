@@ -79,6 +79,17 @@ type (
 		From  plan.Digest `json:"from"`
 		To    plan.Digest `json:"to"`
 	}
+	// Scanned means that an image was scanned for vulnerabilities (I14). The numbers are those of
+	// findings.
+	Scanned struct {
+		Image    string `json:"image"` // by digest
+		Critical int    `json:"critical"`
+		High     int    `json:"high"`
+		Medium   int    `json:"medium"`
+		Low      int    `json:"low"`
+		Unknown  int    `json:"unknown"`         // without a severity
+		Above    int    `json:"above,omitempty"` // that stop a deploy
+	}
 	// Log is one line of output.
 	Log struct {
 		Source string `json:"source"` // build step or pod/container
@@ -132,6 +143,7 @@ func (StateChanged) Kind() string { return "service.state" }
 func (BuildStep) Kind() string    { return "build.step" }
 func (Transfer) Kind() string     { return "image.transfer" }
 func (TagMoved) Kind() string     { return "image.moved" }
+func (Scanned) Kind() string      { return "image.scanned" }
 func (Log) Kind() string          { return "log" }
 func (PodChanged) Kind() string   { return "pod" }
 func (WaitingFor) Kind() string   { return "waiting" }

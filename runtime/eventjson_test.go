@@ -49,6 +49,7 @@ func everyEvent() []runtime.Event {
 		{"applications", "api", runtime.BuildStep{ID: "1", Name: "RUN make", Started: true, Done: true, Cached: true, Took: time.Second, Bytes: 1, Of: 2, Error: "exit status 2"}},
 		{"applications", "api", runtime.Transfer{Image: "redis:7", Bytes: 1, Of: 2}},
 		{"applications", "api", runtime.TagMoved{Image: "redis:7", From: "sha256:01", To: "sha256:02"}},
+		{"applications", "api", runtime.Scanned{Image: "registry.test/api@sha256:01", Critical: 1, High: 2, Medium: 3, Low: 4, Unknown: 5, Above: 6}},
 		{"applications", "api", runtime.Log{Source: "RUN make", Text: "cc -c \"main.c\" <ü>"}},
 		{"applications", "api", runtime.PodChanged{Pod: "api-0", Phase: "Pending", Ready: true, Reason: "ImagePullBackOff: not found"}},
 		{"applications", "api", runtime.WaitingFor{What: "deployment api: 1 of 2 replicas are available"}},

@@ -57,7 +57,7 @@ func (r *run) graph(makeImage func(context.Context, *image) error, awaitSecrets,
 	)
 	toMake := make(map[*stage][]*image)
 	for _, im := range r.images {
-		if !im.there {
+		if !im.there || r.unscanned(im) {
 			toMake[im.stage] = append(toMake[im.stage], im)
 			for _, s := range im.services {
 				if s.stage == im.stage {

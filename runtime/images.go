@@ -32,6 +32,9 @@ type image struct {
 	unasked  error       // why its digest could not be looked up, so that its tag is deployed
 	unsigned bool        // the registry has an image that the key of the run has not signed
 	verified string      // the reference whose signatures were verified (I16)
+	report   *ScanReport // that is kept, or was made; nil: none (I14)
+	reported string      // the reference whose report was looked for
+	fresh    bool        // report was young enough when it was looked for, which decides for the run
 	err      error       // why the lookup failed
 }
 
@@ -95,6 +98,9 @@ func (r *Release) setImage(name, byDigest string) {
 func (im *image) why() string {
 	if im.unsigned {
 		return "the image of this source in the registry is not signed by the signer of sign="
+	}
+	if im.there {
+		return unscannedText
 	}
 	if im.build != nil {
 		return "no image of this source in the registry"

@@ -39,6 +39,7 @@ func (r *run) look(ctx context.Context, preparation []*sched.Task) error {
 	}
 	r.settleBases()
 	r.foreseeUnsigned()
+	r.foreseeFindings()
 	return err
 }
 
@@ -146,6 +147,9 @@ func (r *run) finding(im *image) *sched.Task {
 	return &sched.Task{Name: "look for " + im.source(), Do: func(ctx context.Context) error {
 		if im.err = r.find(ctx, im); im.err == nil {
 			im.err = r.verify(ctx, im)
+		}
+		if im.err == nil {
+			im.err = r.findReport(ctx, im)
 		}
 		return nil
 	}}
@@ -296,7 +300,6 @@ func (r *run) fingerprint(ctx context.Context, s *service) (err error) {
 // unchanged reports whether the deployed release of s equals the one to deploy (A7). If
 // not, why is the reason.
 func (r *run) unchanged(s *service) (same bool, why string) {
-	d, deployed := r.deployed[s.Name]
 	s.leftAlone = nil
 	if s.overtaken {
 		return false, "changed while it was deployed"
@@ -305,6 +308,15 @@ func (r *run) unchanged(s *service) (same bool, why string) {
 		if s.leftAlone = r.Turn.foreign(r, s); s.leftAlone != nil {
 			return true, s.leftAlone.String()
 		}
+	}
+	return r.equals(s)
+}
+
+// equals is unchanged without what other runs of a session have done. It changes nothing.
+func (r *run) equals(s *service) (same bool, why string) {
+	d, deployed := r.deployed[s.Name]
+	if s.overtaken {
+		return false, "changed while it was deployed"
 	}
 	switch {
 	case len(s.missing) > 0:

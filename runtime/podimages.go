@@ -153,7 +153,13 @@ func (r *run) mirrorNamed(ctx context.Context, s *service, emit Emit) error {
 			if im.err = r.find(ctx, im); im.err == nil {
 				im.err = r.verify(ctx, im)
 			}
-			if im.err != nil || im.there {
+			if im.err == nil {
+				im.err = r.findReport(ctx, im)
+			}
+			if found := r.findings(im); im.err == nil && found != nil && !r.passes(s) {
+				im.err = found
+			}
+			if im.err != nil || im.there && !r.unscanned(im) {
 				return nil // it is reported with those of the others
 			}
 			r.track.making(s, im)
@@ -213,7 +219,8 @@ func (s *service) imageFailure(im *image, err error) ImageFailure {
 	if s.Chart != nil {
 		of, do = "chart "+s.Chart.Ref, "name another image in values= of the service"
 	}
-	if unsigned := (*UnsignedError)(nil); errors.As(err, &unsigned) {
+	unsigned, found := (*UnsignedError)(nil), (*FindingsError)(nil)
+	if errors.As(err, &unsigned) || errors.As(err, &found) {
 		return ImageFailure{ref, of + ": " + place, err}
 	}
 	cause := err

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -126,6 +127,18 @@ func (r *run) step(s *service, made map[*image]string) Step {
 		}
 	}
 	step.makeNamed(s, made)
+	for _, im := range s.images {
+		if ref := cmp.Or(im.byDigest, im.ref, im.source()); r.unscanned(im.image) && !slices.Contains(step.Scans, ref) {
+			step.Scans = append(step.Scans, ref)
+		}
+	}
+	switch n := len(step.Scans); n {
+	case 0:
+	case 1:
+		step.Why = sentence(step.Why, unscannedText)
+	default:
+		step.Why = sentence(step.Why, fmt.Sprintf("%d images are scanned for vulnerabilities", n))
+	}
 	if s.later != "" {
 		step.Do, step.Why = Skipped, sentence(s.later, step.Why)
 		return step

@@ -45,6 +45,8 @@ func (e Transfer) redacted(func(string) string) Body { return e }
 
 func (e TagMoved) redacted(func(string) string) Body { return e }
 
+func (e Scanned) redacted(func(string) string) Body { return e }
+
 func (e Log) redacted(hide func(string) string) Body {
 	e.Source, e.Text = hide(e.Source), hide(e.Text) // a source may be the name of a build step
 	return e

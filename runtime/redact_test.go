@@ -24,7 +24,7 @@ func hide(text string) string { return strings.ReplaceAll(text, value, "REDACTED
 // other string quotes a program or a server, and must be redacted: whoever adds
 // one decides which it is.
 var names = []string{
-	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image", "TagMoved.Image",
+	"RunStarted.Run", "RunStarted.Namespace", "StageOutline.Name", "StageOutline.Services", "BuildStep.ID", "Transfer.Image", "TagMoved.Image", "Scanned.Image",
 	"PodChanged.Pod", "PodChanged.Phase", "PodLog.Pod", "PodLog.Container", "Synced.Pod", "Synced.Container", "Forwarding.URL", "Forwarding.State", "FilesChanged.Paths", "WatchChanged.Services",
 	"Pos.File", "Frame.Name", "Diagnostic.Rule", "RunRecord.ID", "RunRecord.By", "RunRecord.Commit", "RunRecord.Pruned", "RunRecord.RollbackTo", "Place.Namespace", "Place.Name",
 	"Adopts.ObjectKind", "Adopts.Namespace", "Adopts.Name",

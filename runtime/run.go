@@ -214,7 +214,7 @@ func (r *run) carryOut(ctx context.Context) error {
 // warnings returns, by service, the warnings of look.
 func (r *run) warnings() map[string][]plan.Diagnostic {
 	out := r.absent()
-	for _, found := range []map[string][]plan.Diagnostic{r.tagged(), r.unmade()} {
+	for _, found := range []map[string][]plan.Diagnostic{r.tagged(), r.unmade(), r.scanWarnings()} {
 		for name, more := range found {
 			out[name] = append(out[name], more...)
 		}

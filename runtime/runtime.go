@@ -10,7 +10,7 @@ import (
 	"github.com/pipelinefile/pipe/plan"
 )
 
-// A Runtime carries out actions on environments. All fields except Signatures and Hide are
+// A Runtime carries out actions on environments. All fields except Signatures, Scans and Hide are
 // required.
 type Runtime struct {
 	Environments
@@ -19,6 +19,8 @@ type Runtime struct {
 	Deployer Deployer
 	// Signatures sign and verify images. Nil: a plan with sign= or verify= fails (I15, I16).
 	Signatures Signatures
+	// Scans scan images for vulnerabilities. Nil: a deploy of a plan with scan= fails (I14).
+	Scans Scans
 	// Hide returns a function that redacts the values of secrets in a string (D4). It
 	// is applied to the events, records and errors of a run of p, and should not change
 	// the names in p. Nil: nothing is redacted.
@@ -100,6 +102,9 @@ type Step struct {
 	// ChartImages are the images that its chart or its manifests name, by the references
 	// there, if they are copied into the registry (I3).
 	ChartImages []StepImage `json:"chart_images,omitempty"`
+	// Scans are those of its images that would be scanned first (I14): by digest or, if that is not
+	// known yet, by their future tag or their source.
+	Scans []string `json:"scans,omitempty"`
 	// Adopts are the existing objects that would become part of the release (E8).
 	Adopts []Adoption `json:"adopts,omitempty"`
 	// Warnings are warnings about the service.
@@ -171,7 +176,9 @@ type RunRecord struct {
 	// Ahead is for how long images of later stages were built or copied before their stage
 	// began (A2): the sum over all stages, in which concurrent builds count once.
 	Ahead time.Duration `json:"ahead,omitempty"` // nanoseconds
-	Error string        `json:"error,omitempty"`
+	// Scanned is the number of images that were scanned for vulnerabilities (I14).
+	Scanned int    `json:"scanned,omitempty"`
+	Error   string `json:"error,omitempty"`
 	// Stale reports whether a newer run of the same session superseded this one before
 	// it was done (ErrStale): its result is not meaningful.
 	Stale      bool     `json:"stale,omitempty"`

@@ -128,6 +128,13 @@ func (t *tracker) madeAhead(d time.Duration) {
 	t.record.Ahead = d
 }
 
+// scanned records that an image was scanned.
+func (t *tracker) scanned() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.record.Scanned++
+}
+
 // end sets the final state of s, unless s has already ended.
 func (t *tracker) end(s *service, state State, reason string, err error) {
 	t.mu.Lock()

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -73,13 +74,16 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 	if err == nil { // an older run of the session, with other rules, may have made it
 		err = r.verify(ctx, im)
 	}
+	found := (*FindingsError)(nil)
+	stops := func(s *service) bool { return err != nil && !(errors.As(err, &found) && r.passes(s)) }
 	if err != nil {
 		r.failed(err)
 	}
 	for _, s := range users {
-		if err == nil {
+		switch {
+		case err == nil:
 			r.track.made(s)
-		} else {
+		case stops(s):
 			state, reason, kept := ending(ctx, &ImagesError{[]ImageFailure{s.imageFailure(im, err)}})
 			r.track.end(s, state, reason, kept)
 		}
@@ -87,7 +91,17 @@ func (r *run) makeImage(ctx context.Context, im *image) error {
 	return err
 }
 
+// makeBy makes an image that is not in the registry, and scans it (I14).
 func (r *run) makeBy(ctx context.Context, im *image, emit Emit) error {
+	if !im.there {
+		if err := r.makeMissing(ctx, im, emit); err != nil {
+			return err
+		}
+	}
+	return r.scan(ctx, im, emit)
+}
+
+func (r *run) makeMissing(ctx context.Context, im *image, emit Emit) error {
 	if im.build == nil {
 		ref, _, err := r.Registry.Mirror(ctx, im.mirror, emit)
 		if err != nil {
@@ -170,6 +184,9 @@ func (r *run) try(ctx context.Context, s *service) (state State, reason string, 
 	nothing, why := r.todo(s)
 	if nothing {
 		return Unchanged, why, nil
+	}
+	if err := r.gate(s); err != nil {
+		return "", "", err
 	}
 	r.track.set(s, verb[r.req.Action], why)
 	emit, stop := r.track.emit(s)

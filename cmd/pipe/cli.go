@@ -90,7 +90,7 @@ in one registry, deployed as Helm releases to Kubernetes, stage after stage.`,
 	group("A pipeline", a.initCmd(), a.planCmd(), a.runCmd(), a.explainCmd(), a.graphCmd(), a.ejectCmd())
 	group("Environments", a.deployCmd(), a.stopCmd(), a.startCmd(), a.restartCmd(), a.rollbackCmd(), a.deleteCmd(),
 		a.cloneCmd(), a.previewCmd(), a.skipCmd(), a.unskipCmd(), a.moveCmd(), a.cancelCmd(), a.gcCmd(), a.imagesCmd(), a.buildersCmd())
-	group("Inspecting environments", a.envsCmd(), a.statusCmd(), a.waitCmd(), a.diffCmd(), a.outdatedCmd(), a.sbomCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd(), a.forwardCmd(), a.execCmd())
+	group("Inspecting environments", a.envsCmd(), a.statusCmd(), a.waitCmd(), a.diffCmd(), a.outdatedCmd(), a.sbomCmd(), a.scanCmd(), a.historyCmd(), a.logsCmd(), a.eventsCmd(), a.forwardCmd(), a.execCmd())
 	group("The language", a.docCmd(), a.replCmd(), a.testCmd(), a.lintCmd(), a.fmtCmd(), a.modCmd(), a.lspCmd())
 	root.AddCommand(a.doctorCmd(), a.versionCmd(), a.daemonCmd())
 	for _, c := range root.Commands() {

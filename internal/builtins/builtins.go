@@ -19,7 +19,7 @@ var standard = []*builtins.Func{
 	applicationFunc, containerFunc, jobFunc, databaseFunc, skipFunc,
 	helmFunc, manifestsFunc, kustomizeFunc,
 	localFunc, gitFunc, dockerfileFunc, commandBuildFunc, goImageFunc, buildpackFunc, syncFunc, chartFunc,
-	portFunc, httpFunc, tcpFunc, grpcFunc, commandFunc, resourcesFunc, autoscaleFunc, ruleFunc, disruptionFunc, strategyFunc, spreadFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, fieldFunc, configMapFunc, sidecarFunc, initFunc, patchFunc, secretFunc, signingKeyFunc, keylessFunc, signedFunc, paramFunc,
+	portFunc, httpFunc, tcpFunc, grpcFunc, commandFunc, resourcesFunc, autoscaleFunc, ruleFunc, disruptionFunc, strategyFunc, spreadFunc, volumeFunc, diskFunc, existingVolumeFunc, scratchFunc, fileFunc, fieldFunc, configMapFunc, sidecarFunc, initFunc, patchFunc, secretFunc, signingKeyFunc, keylessFunc, signedFunc, scanFunc, exceptionFunc, paramFunc,
 	readFileFunc, readJSONFunc, readYAMLFunc, readYAMLAllFunc, readTOMLFunc, readEnvFunc, globFunc, yamlEncodeFunc, yamlDecodeFunc,
 	warnFunc, failFunc,
 }

@@ -23,6 +23,7 @@ type pipelineArgs struct {
 	AllowContexts     []string    `arg:"allow_contexts,kw" default:"[]" help:"kubeconfig contexts that watch mode may change, besides local ones"`
 	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"who signs the images that are built: signing_key() or keyless()"`
 	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom: a list of signed()"`
+	Scan              *Scan       `arg:"scan,kw" default:"None" help:"how images are scanned for vulnerabilities before they are deployed: scan()"`
 }
 
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",
@@ -58,6 +59,9 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 		}
 		if a.Sign != nil {
 			s.Pipeline.Sign = &a.Sign.plan
+		}
+		if a.Scan != nil {
+			s.Pipeline.Scan = &a.Scan.plan
 		}
 		if len(a.Verify) > maxRules {
 			c.wrong("verify", explain.Errorf("want %d rules at most, got %d", maxRules, len(a.Verify)))

@@ -102,7 +102,7 @@ func TestTypes(t *testing.T) {
 		`database("db", engine="redis", version="7")`, `stage("s")`, `port(80)`, `secret("s")`, `container("c", image="redis").image`,
 		`git("https://example.com/a")`, `dockerfile()`, `chart("x", repo="https://example.com")`, `tcp()`, `resources()`,
 		`volume("/data", size="1Gi")`, `disk("d", size="1Gi")`, `file("x")`, `field("status.podIP")`, `sidecar("x")`, `init("x")`, `patch("Service", merge = {"spec": {"type": "NodePort"}})`, `sync(".", "/app")`, `kustomize("x")`, `a_plan`,
-		`autoscale(1, 2, cpu=80)`, `rule(["pods"], ["get"])`, `disruption(max_unavailable=1)`, `signing_key(secret("s"))`, `signed("*", key="x")`, `strategy()`, `spread("zone")`,
+		`autoscale(1, 2, cpu=80)`, `rule(["pods"], ["get"])`, `disruption(max_unavailable=1)`, `signing_key(secret("s"))`, `signed("*", key="x")`, `scan("a@sha256:` + strings.Repeat("0", 64) + `", ["a"], max="high")`, `exception("CVE-2026-1", reason="a", until="2027-01-31")`, `strategy()`, `spread("zone")`,
 	} {
 		v, err := starlark.EvalOptions(&syntax.FileOptions{}, th, "t.star", expr, env)
 		if err != nil {

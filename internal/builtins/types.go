@@ -42,6 +42,8 @@ var types = []Type{
 	{"secret", "A reference to a secret, for `env=`, `secrets=`, `files=`, the `values=` of a chart and `signing_key()`. It cannot be converted to a string: its value is not known here.", nil},
 	{"signing_key", "The key that signs the images that are built, or the identity that does.", nil},
 	{"signed", "A rule about which images must be signed, and by whom.", nil},
+	{"scan", "How images are scanned for vulnerabilities before they are deployed.", nil},
+	{"exception", "A vulnerability that is ignored until a date.", nil},
 	{"image", "Where the image of a service comes from. In `values=` of a chart it is the reference, by digest.", []Attr{
 		{"repository", "image", "registry and name, for `values=` of a chart"},
 		{"tag", "image", "what follows the colon, for `values=` of a chart, beside the repository"},

@@ -9,7 +9,7 @@ type Rule struct {
 }
 
 // ofPlan are the rules whose findings need a plan.
-var ofPlan = []string{"build-env", "covers-nothing", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "shared-disk", "skipped-used", "unbuilt", "unpinned-chart", "unverified"}
+var ofPlan = []string{"build-env", "covers-nothing", "env-order", "host-later", "latest-tag", "own-credentials", "share-stage", "shared-disk", "skipped-used", "unbuilt", "unpinned-chart", "unscanned", "unverified"}
 
 // rules is the table of all rules: docs/lint.md and SARIF are generated from it.
 var rules = []Rule{
@@ -79,6 +79,10 @@ var rules = []Rule{
 	{
 		"unpinned-chart", "A remote chart has no version, or a chart of a git repository no ref.",
 		"Tomorrow's latest chart is not the one that was tested today. Set `version=`, or `ref=` of `git()` to a tag or a commit, and upgrade deliberately.", false,
+	},
+	{
+		"unscanned", "Images that a chart or manifests name are not scanned, although the pipeline has `scan=`.",
+		"They are those that `unverified` is about: `pipe` does not look for them. Use `helm()` or `manifests()` without `images = \"keep\"`, or scan these images elsewhere.", false,
 	},
 	{
 		"unverified", "Images that a chart or manifests name are not verified, although the pipeline has `verify=`.",

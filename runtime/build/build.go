@@ -222,7 +222,7 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 	if err != nil {
 		return "", err
 	}
-	return b.retry(ctx, spec, ref, emit, func(n *node) (plan.Digest, error) {
+	return b.retry(ctx, "build "+spec.ID, origin(spec, ref), emit, func(n *node) (plan.Digest, error) {
 		return b.attested(ctx, n, job{spec: spec, src: src, ref: ref, secrets: secrets}, emit)
 	})
 }

@@ -58,7 +58,7 @@ func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (p
 	if err != nil {
 		return "", err
 	}
-	_, err = b.retry(ctx, j.spec, j.ref, emit, func(n *node) (plan.Digest, error) {
+	_, err = b.retry(ctx, "build "+j.spec.ID, origin(j.spec, j.ref), emit, func(n *node) (plan.Digest, error) {
 		for _, m := range made {
 			if m.image != nil {
 				continue // of a former attempt
@@ -230,7 +230,7 @@ func (b *Builder) lifecycleOf(n *node, j job, m *cnbImage) (llb.State, error) {
 		llb.WithCustomName(lifecycleStep + baseName(j.spec, plan.BuildpackBuilder)),
 	}
 	if n.takesLimits() {
-		opts = append(opts, resources(n.limits(b.opts.Limits))...)
+		opts = append(opts, llb.WithLinuxResources(n.limits(b.opts.Limits).resources()))
 	}
 	return root.Run(opts...).AddMount(cnbMount, mount), nil
 }
@@ -248,16 +248,3 @@ func (j job) cnbCacheID(p ocispecs.Platform) string {
 // takesLimits reports whether the builder limits the resources of a command that no frontend asks for:
 // older ones refuse such a build.
 func (n *node) takesLimits() bool { return engineOf(n.addr) == nil && n.has(minorResources) }
-
-// resources returns the limits of a command.
-func resources(limits Limits) []llb.RunOption {
-	limits = limits.orDefault()
-	var opts []llb.RunOption
-	if limits.CPU > 0 {
-		opts = append(opts, llb.CPUPeriod(cpuPeriod), llb.CPUQuota(int64(limits.CPU*cpuPeriod)))
-	}
-	if limits.Memory > 0 {
-		opts = append(opts, llb.MemoryLimit(limits.Memory))
-	}
-	return opts
-}

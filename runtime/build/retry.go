@@ -19,10 +19,11 @@ const firstWait = 200 * time.Millisecond
 // that.
 const maxWait = 10 * time.Minute
 
-// retry builds on a node, and after a transient error retries, on another node if there
-// is one. It waits as long as a registry asks for.
-func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
-	from, tried := origin(spec, ref), map[*node]bool{}
+// retry does something on the node that prefers its origin, from, and after a transient error
+// retries, on another node if there is one. It waits as long as a registry asks for. what is its name
+// in events.
+func (b *Builder) retry(ctx context.Context, what, from string, emit runtime.Emit, do func(*node) (plan.Digest, error)) (plan.Digest, error) {
+	tried := map[*node]bool{}
 	waits, waited := retry.NewWaits(firstWait), time.Duration(0)
 	absent, err := b.pool.find(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 	}
 	n := b.pool.take(from, tried)
 	if absent != nil {
-		emit(runtime.Retried{What: "build " + spec.ID, Error: absent.Error(), Again: 1, From: redact.URLs(absent.Addr), To: redact.URLs(n.addr)})
+		emit(runtime.Retried{What: what, Error: absent.Error(), Again: 1, From: redact.URLs(absent.Addr), To: redact.URLs(n.addr)})
 	}
 	for again := 1; ; again++ {
 		digest, err := do(n.node)
@@ -67,7 +68,7 @@ func (b *Builder) retry(ctx context.Context, spec plan.BuildSpec, ref string, em
 		}
 		n.doubt()
 		next := b.pool.take(from, tried)
-		retried := runtime.Retried{What: "build " + spec.ID, Error: err.Error(), Again: again}
+		retried := runtime.Retried{What: what, Error: err.Error(), Again: again}
 		if asked && !elsewhere {
 			retried.Wait = int64((wait + time.Second - 1) / time.Second)
 		}

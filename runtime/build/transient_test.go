@@ -140,7 +140,7 @@ func TestRetryWaits(t *testing.T) {
 				b := &Builder{pool: newTestPool(t, "no://one")}
 				began, tries := time.Now(), 0
 				var waits []int64
-				_, err := b.retry(ctx, plan.BuildSpec{ID: "web"}, "x.test/web:1", func(e runtime.Body) {
+				_, err := b.retry(ctx, "build web", "x.test/web:1", func(e runtime.Body) {
 					waits = append(waits, e.(runtime.Retried).Wait)
 				}, func(*node) (plan.Digest, error) {
 					if tries++; tries == 2 && test.name != "often" {

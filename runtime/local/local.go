@@ -244,9 +244,10 @@ func (r *Runtime) open(ctx context.Context, opts Options) error {
 	}
 	r.Builder, r.Hide, r.inputs = builder, hide.hide, builder.Inputs
 	sign := newSignatures(r.images, from, opts)
-	r.Signatures = sign
+	scanner := &scans{images: r.images, mirror: r.Registry.Mirror, run: builder.Scan, again: sign.again}
+	r.Signatures, r.Scans = sign, scanner
 	if embedded, ok := r.Registry.(revived); ok {
-		sign.again = embedded.again
+		sign.again, scanner.again = embedded.again, embedded.again
 		r.Builder = pushing{builder, embedded, r.embedded.pushed}
 	}
 	if !opts.Passive {

@@ -24,31 +24,19 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 		return inv, nil
 	}
 	hide := r.hideIn(env.Plan)
-	mirrored, err := r.mirroredFor(ctx, env)
+	all, err := r.deployedImages(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	add := func(service, name, ref string) {
-		im := sbom.Image{Service: service, Name: name, Image: ref, Packages: []sbom.Package{}, Formats: []sbom.Format{}}
-		if _, _, digest := plan.CutImage(ref); digest == "" {
+	for _, of := range all {
+		im := sbom.Image{Service: of.service, Name: of.name, Image: of.ref, Packages: []sbom.Package{}, Formats: []sbom.Format{}}
+		switch _, _, digest := plan.CutImage(of.ref); {
+		case of.ref == "":
+			im.Why = sbom.UnknownImages
+		case digest == "":
 			im.Why = sbom.ByTag
 		}
 		inv.Images = append(inv.Images, im)
-	}
-	for i := range env.Plan.Services {
-		s := &env.Plan.Services[i]
-		for name := range s.AllImages() {
-			if ref := env.Images[plan.ImageKey(s.Name, name)]; ref != "" {
-				add(s.Name, name, ref)
-			}
-		}
-		of, deployed := mirrored[s.Name]
-		for _, name := range slices.Sorted(maps.Keys(of)) {
-			add(s.Name, name, of[name])
-		}
-		if s.OthersImages() != "" && !s.MirrorImages && deployed {
-			inv.Images = append(inv.Images, sbom.Image{Service: s.Name, Why: sbom.UnknownImages, Packages: []sbom.Package{}, Formats: []sbom.Format{}})
-		}
 	}
 	at := make(map[string][]*sbom.Image) // by reference
 	for i := range inv.Images {

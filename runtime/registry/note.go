@@ -86,8 +86,8 @@ func (r *Registry) Note(ctx context.Context, ref string, m Made) error {
 	return nil
 }
 
-// packed returns inputs as an annotation has them.
-func packed(inputs *runtime.ImageInputs) (string, error) {
+// packed returns inputs, or something else that JSON can have, as an annotation has them.
+func packed(inputs any) (string, error) {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
 	if err := json.NewEncoder(zip).Encode(inputs); err != nil {
@@ -101,15 +101,20 @@ func packed(inputs *runtime.ImageInputs) (string, error) {
 
 // unpacked returns the inputs of an annotation, which may be anything.
 func unpacked(text string) (*runtime.ImageInputs, error) {
-	zip, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text)))
-	if err != nil {
-		return nil, err
-	}
 	inputs := &runtime.ImageInputs{}
-	if err := json.NewDecoder(io.LimitReader(zip, 16*maxInputs)).Decode(inputs); err != nil {
+	if err := unpack(text, inputs); err != nil {
 		return nil, err
 	}
 	return inputs, nil
+}
+
+// unpack reads what packed has written.
+func unpack(text string, into any) error {
+	zip, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text)))
+	if err != nil {
+		return err
+	}
+	return json.NewDecoder(io.LimitReader(zip, 16*maxInputs)).Decode(into)
 }
 
 // Made returns the note of an image, which is named by digest. Without one the error is

@@ -406,6 +406,11 @@ func (p *pruning) attached(ctx context.Context, k *Kept) (digests []v1.Hash, tag
 		for _, d := range f.listed {
 			digests = append(digests, d.Digest)
 		}
+		for tag := range there {
+			if strings.HasPrefix(tag, refTag(m.desc.Digest)+reportSuffix) {
+				tags = append(tags, tag)
+			}
+		}
 		for _, t := range f.tagged { // what has such a tag may have another one for another image
 			tags = append(tags, t.tag)
 		}

@@ -62,6 +62,19 @@ func TestSignatures(t *testing.T) {
 	})
 }
 
+func TestScans(t *testing.T) {
+	w := runtimetest.NewWorld()
+	findings := []runtime.Finding{{ID: "CVE-2026-1", Severity: plan.RiskHigh, Package: "openssl", Version: "1"}}
+	runtimetest.TestScans(t, runtimetest.ScansTest{
+		Scans: w.Scans, With: plan.Scan{Image: "scanner", Command: []string{"scan"}, Max: plan.RiskLow}, Findings: findings,
+		Push: func(*testing.T) string {
+			digest := plan.DigestOf([]byte(runtimetest.Unique("image")))
+			w.Scans.Find(digest, findings...)
+			return "registry.test/web@" + string(digest)
+		},
+	})
+}
+
 func TestBuilder(t *testing.T) {
 	w := runtimetest.NewWorld()
 	spec := func(t *testing.T) plan.BuildSpec {

@@ -6,7 +6,7 @@
 // there. Each operation calls [World.Hook], which can make it slow, fail, hang, or be the
 // last one before the process dies. With testing/synctest the time is virtual.
 //
-// [TestStore], [TestLocker], [TestRegistry], [TestSignatures], [TestBuilder] and [TestDeployer]
+// [TestStore], [TestLocker], [TestRegistry], [TestSignatures], [TestScans], [TestBuilder] and [TestDeployer]
 // test the contracts of package runtime. They require no more than the comments in
 // runtime/contract.go. They can be run on the implementations in this package, on those of
 // pipe, and on any other.
@@ -48,8 +48,10 @@ type World struct {
 	Deployer *Deployer
 	// Signatures are those of images of the registry.
 	Signatures *Signatures
-	Store      *Store
-	Locker     *Locker
+	// Scans are those of images of the registry.
+	Scans  *Scans
+	Store  *Store
+	Locker *Locker
 
 	// Hook, if set, is called at each step. If it returns an error, the step fails. It may
 	// block until ctx is done, and call World.Die.
@@ -73,6 +75,7 @@ func NewWorld() *World {
 	w := &World{began: time.Now(), busy: make(map[string]int), peak: make(map[string]int)}
 	w.Registry = &Registry{world: w, images: make(map[string]plan.Digest), upstream: make(map[string]plan.Digest), claims: claims{held: make(map[string]*claim)}}
 	w.Signatures = &Signatures{world: w, have: make(map[string]bool), by: make(map[string][]string)}
+	w.Scans = &Scans{world: w, found: make(map[string][]runtime.Finding), kept: make(map[string]*runtime.ScanReport)}
 	w.Builder = &Builder{world: w, sources: make(map[string]string)}
 	w.Deployer = &Deployer{world: w, namespaces: make(map[string]map[string]*Release), owners: make(map[string]runtime.EnvironmentKey)}
 	w.Store = &Store{world: w, environments: make(map[runtime.EnvironmentKey]*stored)}
@@ -87,6 +90,7 @@ func (w *World) Runtime() *runtime.Runtime {
 		Registry:     w.Registry,
 		Deployer:     w.Deployer,
 		Signatures:   w.Signatures,
+		Scans:        w.Scans,
 		Environments: runtime.Environments{Store: w.Store, Locker: w.Locker},
 	}
 }

@@ -77,7 +77,7 @@ func (m *model) apply(e runtime.Event) {
 		m.watching, m.doing = b.State, ""
 	case runtime.ServiceRemoved:
 		m.remove(e.Stage, e.Service)
-	case runtime.Printed, runtime.Warned, runtime.Adopts, runtime.TagMoved, runtime.FilesChanged, runtime.PodLog:
+	case runtime.Printed, runtime.Warned, runtime.Adopts, runtime.TagMoved, runtime.Scanned, runtime.FilesChanged, runtime.PodLog:
 		// about the file, not about the state of a service
 	case runtime.WaitingFor:
 		if e.Service == "" {

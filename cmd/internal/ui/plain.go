@@ -117,6 +117,8 @@ func (v *plain) Event(e runtime.Event) {
 		v.line(e.Time, "", warning(b.Diagnostic))
 	case runtime.TagMoved:
 		v.line(e.Time, "", tagText(b))
+	case runtime.Scanned:
+		v.line(e.Time, "", scannedText(b))
 	case runtime.Adopts:
 		v.line(e.Time, "", adoptText(e.Service, runtime.Adoption(b)))
 	default:

@@ -25,11 +25,14 @@ func Result(w io.Writer, namespace string, rec *runtime.RunRecord) error {
 		_, err = fmt.Fprintf(w, "pruned: %s\n", strings.Join(removed, ", "))
 	}
 	if err == nil {
-		ahead := ""
+		more := ""
 		if rec.Ahead > 0 {
-			ahead = fmt.Sprintf("; images of later stages were built ahead for %s", seconds(rec.Ahead))
+			more = fmt.Sprintf("; images of later stages were built ahead for %s", seconds(rec.Ahead))
 		}
-		_, err = fmt.Fprintf(w, "%s %s: %s, in %s%s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)), ahead)
+		if rec.Scanned > 0 {
+			more += fmt.Sprintf("; %s scanned for vulnerabilities", count(rec.Scanned, "image"))
+		}
+		_, err = fmt.Fprintf(w, "%s %s: %s, in %s%s\n", rec.Action, namespace, countStates(rec.Services), seconds(rec.End.Sub(rec.Start)), more)
 	}
 	return err
 }

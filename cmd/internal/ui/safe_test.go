@@ -114,7 +114,7 @@ func TestSafe(t *testing.T) {
 func evilBodies(t *testing.T) []runtime.Body {
 	t.Helper()
 	all := []runtime.Body{
-		runtime.RunStarted{}, runtime.StageStarted{}, runtime.StageEnded{}, runtime.StateChanged{}, runtime.BuildStep{}, runtime.Transfer{}, runtime.TagMoved{},
+		runtime.RunStarted{}, runtime.StageStarted{}, runtime.StageEnded{}, runtime.StateChanged{}, runtime.BuildStep{}, runtime.Transfer{}, runtime.TagMoved{}, runtime.Scanned{},
 		runtime.Log{}, runtime.PodLog{}, runtime.PodChanged{}, runtime.WaitingFor{}, runtime.Retried{}, runtime.Adopts{}, runtime.Printed{}, runtime.Warned{}, runtime.RunEnded{},
 		runtime.FilesChanged{}, runtime.WatchChanged{}, runtime.ServiceRemoved{}, runtime.Forwarding{}, runtime.Synced{},
 	}

@@ -74,6 +74,8 @@ func (v *ttyView) Event(e runtime.Event) {
 		v.above = append(v.above, v.styles.warn.Render(warning(b.Diagnostic)))
 	case runtime.TagMoved:
 		v.above = append(v.above, tagText(b))
+	case runtime.Scanned:
+		v.above = append(v.above, scannedText(b))
 	case runtime.Adopts:
 		v.above = append(v.above, strings.Split(adoptText(e.Service, runtime.Adoption(b)), "\n")...)
 	}

@@ -85,6 +85,7 @@ func (m *watched) apply(e runtime.Event) {
 		m.note(e.Time, warning(b.Diagnostic))
 	case runtime.TagMoved:
 		m.note(e.Time, tagText(b))
+	case runtime.Scanned: // runs of watch mode scan nothing
 	case runtime.Adopts:
 		m.note(e.Time, e.Service+": "+runtime.Adoption(b).String())
 	case runtime.WaitingFor:

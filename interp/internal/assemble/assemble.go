@@ -116,6 +116,7 @@ func Plan(s *builtins.Session, file string) *plan.Plan {
 	a.peers(s.Services)
 	a.unbuilt(p, s.Services)
 	a.unverified(p, s.Services)
+	a.unscanned(p, s.Services)
 	a.namespaces(p, s.Services)
 	a.objects(p, s.Services)
 	a.credentials(s.Services)

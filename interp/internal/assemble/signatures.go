@@ -20,20 +20,28 @@ func (a *assembly) unverified(p *plan.Plan, services []*builtins.Service) {
 		for _, of := range s.Plan.Workload.Patches.Patches {
 			a.unverifiedPatch(p.Pipeline.Verify, s, of)
 		}
+	}
+	a.unseen(services, "unverified", "verified", plan.Related{Pos: p.Pipeline.Verify[0].Pos, Message: "signed() requires signatures here"})
+}
+
+// unseen warns about images that charts and manifests name and that pipe does not look for. done is
+// what is not done with them.
+func (a *assembly) unseen(services []*builtins.Service, rule, done string, related plan.Related) {
+	for _, s := range services {
 		if s.Plan.MirrorImages || s.Plan.Chart == nil && len(s.Plan.Manifests) == 0 {
 			continue
 		}
-		of, hint := "chart", "leave out images = \"keep\", so that they are copied and verified"
+		of, hint := "chart", "leave out images = \"keep\", so that they are copied and "+done
 		switch {
 		case s.Plan.Chart == nil:
 			of = "manifests"
 		case s.Plan.Type != plan.Helm:
-			hint = "declare it with helm(), whose images are copied and verified, or make sure that it names no other images"
+			hint = "declare it with helm(), whose images are copied and " + done + ", or make sure that it names no other images"
 		}
 		a.session.Report(plan.Diagnostic{
-			Severity: plan.SeverityWarning, Rule: "unverified", Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
-			Message: fmt.Sprintf("the images that are named in the %s of %s are not verified", of, s.Plan.Name),
-			Related: []plan.Related{{Pos: p.Pipeline.Verify[0].Pos, Message: "signed() requires signatures here"}},
+			Severity: plan.SeverityWarning, Rule: rule, Pos: s.Plan.Pos, Stack: s.Stack, Hint: hint,
+			Message: fmt.Sprintf("the images that are named in the %s of %s are not %s", of, s.Plan.Name, done),
+			Related: []plan.Related{related},
 		})
 	}
 }

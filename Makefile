@@ -60,8 +60,9 @@ test: deps build cluster secrets sigstore buildkit lifecycle lint ## everything 
 lint: ## format and linters, for this system and for those that pipe also compiles for
 	@$(LINT) run ./...
 	@set -e; for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
-	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pipe
-	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/pipe
+	$(GO) build -C tools -o $(CURDIR)/bin/typecheck ./typecheck
+	GOOS=darwin GOARCH=arm64 bin/typecheck ./cmd/pipe
+	GOOS=windows GOARCH=amd64 bin/typecheck ./cmd/pipe
 
 extension: ## test and pack the VS Code extension with what it needs: examples/vscode/pipelinefile.vsix; needs npm
 	cd examples/vscode && npm ci --no-audit --no-fund && npm test && npm run package

@@ -153,13 +153,11 @@ func (j job) cnbProblem(what, arg string, err error) error {
 
 // runLifecycle builds m on n, and writes the content of the mount of the layout into dir.
 func (b *Builder) runLifecycle(ctx context.Context, n *node, j job, m *cnbImage, dir string, emit runtime.Emit) error {
-	c, err := n.connect(ctx)
+	ctx, a, err := n.begin(ctx)
 	if err != nil {
 		return err
 	}
-	connected := c.begun.Load()
-	ctx, watched := n.watch(ctx, c)
-	defer watched()
+	defer a.end()
 	ctx, stop := j.src.tree.untilChanged(ctx, j.spec)
 	defer stop()
 	state, err := b.lifecycleOf(n, j, m)
@@ -181,7 +179,7 @@ func (b *Builder) runLifecycle(ctx context.Context, n *node, j job, m *cnbImage,
 	}
 	tried := &detection{}
 	p := newProgress(tried.watch(emit), redact.URLs)
-	_, err = n.send(ctx, c, connected, def, opt, p)
+	_, err = a.send(ctx, def, opt, p)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/solver/errdefs"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -89,13 +87,7 @@ func (j job) explainLifecycle(err error, p *progress, tried *detection) error {
 		return explain(err, j, p)
 	}
 	builder := baseName(j.spec, plan.BuildpackBuilder)
-	failed := &runtime.BuildError{Step: lifecycleStep + builder, Pos: j.spec.Pos}
-	var vertex *errdefs.VertexError
-	if errors.As(err, &vertex) {
-		if s := p.steps[digest.Digest(vertex.Digest)]; s != nil {
-			failed.Log = s.tail
-		}
-	}
+	failed := &runtime.BuildError{Step: lifecycleStep + builder, Pos: j.spec.Pos, Log: p.logOf(err)}
 	source := j.spec.Source.Path
 	if j.spec.Source.Git != "" {
 		source = "the repository"

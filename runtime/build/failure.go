@@ -19,6 +19,10 @@ import (
 // explain turns an error of BuildKit into one that says what is wrong in terms of the build.
 // It is a *runtime.BuildError if the source of the build is wrong.
 func explain(err error, j job, p *progress) error {
+	var gone *UnreachableError
+	if errors.As(err, &gone) {
+		return err
+	}
 	text := p.hide(plain(err).Error())
 	var exit *gatewaypb.ExitError
 	var frontend *errdefs.FrontendError
@@ -79,7 +83,7 @@ func (e *cause) Unwrap() error { return e.err }
 
 // buildError adds the position in the Dockerfile that err comes from.
 func (j job) buildError(err error, p *progress, said error) *runtime.BuildError {
-	b := &runtime.BuildError{Err: said, Pos: plan.Pos{File: path.Join(j.spec.Source.Path, j.spec.Dockerfile)}}
+	b := &runtime.BuildError{Err: said, Pos: plan.Pos{File: path.Join(j.spec.Source.Path, j.spec.Dockerfile)}, Log: p.logOf(err)}
 	for _, s := range errdefs.Sources(err) {
 		// Each range is one line.
 		start, end := 0, 0
@@ -95,13 +99,18 @@ func (j job) buildError(err error, p *progress, said error) *runtime.BuildError 
 			break
 		}
 	}
+	return b
+}
+
+// logOf returns the end of the output of the step that err comes from.
+func (p *progress) logOf(err error) []string {
 	var vertex *errdefs.VertexError
 	if errors.As(err, &vertex) {
 		if s := p.steps[digest.Digest(vertex.Digest)]; s != nil {
-			b.Log = s.tail
+			return s.tail
 		}
 	}
-	return b
+	return nil
 }
 
 // instruction joins the lines of an instruction, without line continuations and comments.

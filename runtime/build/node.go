@@ -85,10 +85,6 @@ type node struct {
 // connectTimeout is how long a builder may take to respond the first time.
 const connectTimeout = 30 * time.Second
 
-// patience is how long a builder may be silent during a build before it counts as lost. One
-// whose machine is gone is silent without an error.
-const patience = time.Minute
-
 // connect returns a client of a builder that has responded. Its error is an
 // *UnreachableError.
 func (n *node) connect(ctx context.Context) (*connection, error) {
@@ -178,32 +174,6 @@ func hasMinor(version string, minor int) bool {
 	return is == 0 || is >= minor
 }
 
-// watch returns a context for a build, which is cancelled with an *UnreachableError if the
-// builder becomes silent, and a function that ends the watch.
-func (n *node) watch(ctx context.Context, c *connection) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	patience := n.pool.patience
-	silent := fmt.Errorf("no answer within %v", patience)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(patience / 4):
-			}
-			asked, done := context.WithTimeoutCause(ctx, patience, silent)
-			_, err := c.Info(quiet(asked))
-			late := err != nil && errors.Is(context.Cause(asked), silent)
-			done()
-			if late {
-				n.drop(c)
-				cancel(&UnreachableError{Addr: n.addr, Lost: true, Err: silent})
-			}
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
 // drop closes a client that may never notice that its connection is dead.
 func (n *node) drop(c *connection) {
 	n.mu.Lock()
@@ -212,23 +182,6 @@ func (n *node) drop(c *connection) {
 		_ = c.Close() // it cannot be used
 		n.client = nil
 	}
-}
-
-// lost returns an *UnreachableError if err, of a build, means that the builder is gone, and
-// nil otherwise. before is how often c had connected before the build. The embedded builder is
-// started again instead.
-func (n *node) lost(ctx context.Context, c *connection, before int64, err error) error {
-	if n.addr == "" || !refused(err) {
-		return nil
-	}
-	// The error could also be that of a registry, as the builder reports it: then the same
-	// connection still answers. Over a new one, that may be the successor of the builder.
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if _, e := c.Info(quiet(ctx)); e == nil && c.begun.Load() == before {
-		return nil
-	}
-	return &UnreachableError{Addr: n.addr, Lost: true, Err: plain(err)}
 }
 
 // doubt makes the next build check whether the builder still responds.

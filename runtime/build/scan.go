@@ -16,9 +16,7 @@ import (
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
-	"github.com/opencontainers/go-digest"
 	fstypes "github.com/tonistiigi/fsutil/types"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -64,47 +62,38 @@ func (b *Builder) Scan(ctx context.Context, s ScanSpec, emit runtime.Emit) (repo
 
 // scan is Scan on one node, once.
 func (b *Builder) scan(ctx context.Context, n *node, s ScanSpec, emit runtime.Emit) (report []byte, err error) {
-	c, err := n.connect(ctx)
+	ctx, a, err := n.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	connected := c.begun.Load()
-	ctx, watched := n.watch(ctx, c)
-	defer watched()
+	defer a.end()
 	opt := client.SolveOpt{Internal: true}
 	if opt.Session, err = b.attachables(job{}); err != nil {
 		return nil, err
 	}
 	p := newProgress(emit, func(text string) string { return text })
-	status := make(chan *client.SolveStatus)
-	reported := make(chan struct{})
-	go func() {
-		defer close(reported)
-		p.follow(status)
-	}()
-	var inner error // BuildKit passes on its text only
-	_, err = c.Build(quiet(ctx), opt, "", func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		made, err := b.scanner(ctx, gw, s, n.limits(b.opts.Limits))
-		if err == nil {
-			report, err = readReport(ctx, made, s.MaxSize)
+	err = a.follow(ctx, p, func(ctx context.Context, status chan *client.SolveStatus) error {
+		var inner error // BuildKit passes on its text only
+		_, err := a.Build(ctx, opt, "", func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
+			made, err := b.scanner(ctx, gw, s, n.limits(b.opts.Limits))
+			if err == nil {
+				report, err = readReport(ctx, made, s.MaxSize)
+			}
+			inner = err
+			return gateway.NewResult(), err
+		}, status)
+		if inner != nil {
+			return inner
 		}
-		inner = err
-		return gateway.NewResult(), err
-	}, status)
-	<-reported
-	if inner != nil {
-		err = inner
-	}
+		return err
+	})
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case err == nil:
-		return report, nil
+	case err != nil:
+		return nil, s.explain(err, p)
 	}
-	if lost := n.lost(ctx, c, connected, err); lost != nil {
-		return nil, lost
-	}
-	return nil, s.explain(err, p)
+	return report, nil
 }
 
 // scanner runs the scanner, and returns the directory of its report.
@@ -212,16 +201,13 @@ func readReport(ctx context.Context, dir gateway.Reference, maxSize int) ([]byte
 
 // explain turns an error of BuildKit into one that says what is wrong with the scan.
 func (s ScanSpec) explain(err error, p *progress) error {
-	failed := &runtime.BuildError{Step: strings.Join(s.With.Command, " "), Pos: s.With.Pos}
-	var vertex *errdefs.VertexError
-	if errors.As(err, &vertex) {
-		if step := p.steps[digest.Digest(vertex.Digest)]; step != nil {
-			failed.Log = step.tail
-		}
-	}
+	failed := &runtime.BuildError{Step: strings.Join(s.With.Command, " "), Pos: s.With.Pos, Log: p.logOf(err)}
+	var gone *UnreachableError
 	var exit *gatewaypb.ExitError
 	var wrong *reportError
 	switch {
+	case errors.As(err, &gone):
+		return err
 	case errors.As(err, &exit):
 		failed.Err = &cause{exitText(exit, failed.Log), err}
 		return runtime.Advise(failed, runtime.Advice{Do: "correct command= of scan(); the scanner must exit with 0 whatever it finds, because max= decides about that"})

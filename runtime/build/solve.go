@@ -44,13 +44,11 @@ func (b *Builder) solve(ctx context.Context, n *node, j job, to string, emit run
 
 // solveWith is solve with the cache at a reference; "" is none.
 func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache string, emit runtime.Emit) (plan.Digest, error) {
-	c, err := n.connect(ctx)
+	ctx, a, err := n.begin(ctx)
 	if err != nil {
 		return "", err
 	}
-	connected := c.begun.Load()
-	ctx, watched := n.watch(ctx, c)
-	defer watched()
+	defer a.end()
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: b.attrs(j, n.limits(b.opts.Limits)),
@@ -75,7 +73,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	}
 	ctx, stop := j.src.tree.untilChanged(ctx, j.spec)
 	defer stop()
-	id, release, err := n.contexts.share(n.sessions(c), j.src.tree, j.spec.Dockerfile)
+	id, release, err := n.contexts.share(n.sessions(a.connection), j.src.tree, j.spec.Dockerfile)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +89,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 		giveUp(&silentCacheError{ref: cache, doing: doing, after: n.pool.patience})
 	}
 	defer p.cache.stop()
-	resp, err := n.send(ctx, c, connected, nil, opt, p)
+	resp, err := a.send(ctx, nil, opt, p)
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
@@ -109,22 +107,13 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	return plan.Digest(digest), nil
 }
 
-// send has the builder of c solve def, or what a frontend makes of opt, and reports it to p. before is
-// how often c had connected before the build. The error is that of the builder, or an *UnreachableError.
-func (n *node) send(ctx context.Context, c *connection, before int64, def *llb.Definition, opt client.SolveOpt, p *progress) (*client.SolveResponse, error) {
-	status := make(chan *client.SolveStatus)
-	reported := make(chan struct{})
-	go func() {
-		defer close(reported)
-		p.follow(status)
-	}()
-	resp, err := c.Solve(quiet(ctx), def, opt, status)
-	<-reported
-	if err != nil && ctx.Err() == nil {
-		if lost := n.lost(ctx, c, before, err); lost != nil {
-			return nil, lost
-		}
-	}
+// send has the builder solve def, or what a frontend makes of opt, and reports it to p. The error is
+// that of the builder, or an *UnreachableError.
+func (a *attempt) send(ctx context.Context, def *llb.Definition, opt client.SolveOpt, p *progress) (resp *client.SolveResponse, err error) {
+	err = a.follow(ctx, p, func(ctx context.Context, status chan *client.SolveStatus) (err error) {
+		resp, err = a.Solve(ctx, def, opt, status)
+		return err
+	})
 	return resp, err
 }
 

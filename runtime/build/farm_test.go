@@ -79,12 +79,11 @@ func TestBuilderLost(t *testing.T) {
 			b := build.New(build.Options{Dir: dir, Addresses: []string{workers[0].addr, workers[1].addr}})
 			b.SetPatience(8 * time.Second)
 			t.Cleanup(func() { b.Close() })
-			digest, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", func(e runtime.Body) {
-				r.emit(e)
-				if l, ok := e.(runtime.Log); ok && l.Text == "started" && !test.push {
-					end()
-				}
-			})
+			emit := r.emit
+			if !test.push {
+				emit = onStarted(&r, end)
+			}
+			digest, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", emit)
 			if err != nil || head(t, host+"/web:1") != digest {
 				t.Fatalf("Build = %s, %v\n%s", digest, err, r.text())
 			}
@@ -139,7 +138,7 @@ func TestBuilderReplaced(t *testing.T) {
 	t.Cleanup(func() { b.Close() })
 	var r record
 	failed := -1
-	end := sync.OnceFunc(func() {
+	end := func() {
 		failed = slices.Index(workers, builtOn(t, &r, workers))
 		down.Lock()
 		defer down.Unlock()
@@ -152,13 +151,8 @@ func TestBuilderReplaced(t *testing.T) {
 			return ""
 		})
 		workers[failed].start(t)
-	})
-	if _, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", func(e runtime.Body) {
-		r.emit(e)
-		if l, ok := e.(runtime.Log); ok && l.Text == "started" {
-			end()
-		}
-	}); err != nil {
+	}
+	if _, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", onStarted(&r, end)); err != nil {
 		t.Fatalf("Build: %v\n%s", err, r.text())
 	}
 	retried := r.retried()

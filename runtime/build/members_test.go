@@ -81,7 +81,7 @@ func TestFarm(t *testing.T) {
 	c.set(both, nil)
 	var r record
 	var failed *worker
-	end := sync.OnceFunc(func() {
+	end := func() {
 		failed = builtOn(t, &r, workers)
 		for name, w := range both {
 			if w != failed {
@@ -89,13 +89,8 @@ func TestFarm(t *testing.T) {
 			}
 		}
 		failed.signal(t, syscall.SIGKILL)
-	})
-	if _, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", func(e runtime.Body) {
-		r.emit(e)
-		if l, ok := e.(runtime.Log); ok && l.Text == "started" {
-			end()
-		}
-	}); err != nil {
+	}
+	if _, err := b.Build(t.Context(), onPlatform("web"), host+"/web:1", onStarted(&r, end)); err != nil {
 		t.Fatalf("Build: %v\n%s", err, r.text())
 	}
 	retried := r.retried()

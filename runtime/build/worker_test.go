@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,6 +93,17 @@ func (r *record) retried() (all []runtime.Retried) {
 		}
 	}
 	return all
+}
+
+// onStarted records events in r, and calls end once, when a command of the build has printed "started".
+func onStarted(r *record, end func()) runtime.Emit {
+	end = sync.OnceFunc(end)
+	return func(e runtime.Body) {
+		r.emit(e)
+		if l, ok := e.(runtime.Log); ok && l.Text == "started" {
+			end()
+		}
+	}
 }
 
 // whereami is a Dockerfile whose output names the builder that runs it: the path of the root

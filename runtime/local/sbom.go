@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -38,25 +37,17 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 		}
 		inv.Images = append(inv.Images, im)
 	}
-	at := make(map[string][]*sbom.Image) // by reference
-	for i := range inv.Images {
-		if im := &inv.Images[i]; im.Why == "" {
-			at[im.Image] = append(at[im.Image], im)
-		}
-	}
-	if reading != nil {
-		reading(len(at))
-	}
-	concurrently(maxSBOMs, slices.Sorted(maps.Keys(at)), func(ref string) {
+	err = readDeployed(ctx, all, maxSBOMs, reading, func(ref string, at []int) {
 		read := sbom.Image{Packages: []sbom.Package{}, Formats: []sbom.Format{}}
 		r.readSBOM(ctx, ref, &read, hide)
-		for _, im := range at[ref] {
+		for _, i := range at {
+			im := &inv.Images[i]
 			read.Service, read.Name, read.Image = im.Service, im.Name, im.Image
 			*im = read
 		}
 	})
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return inv, nil
 }

@@ -3,8 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -36,26 +34,20 @@ func (r *Runtime) Scanned(ctx context.Context, env *runtime.Environment, reading
 	if err != nil {
 		return nil, err
 	}
-	at := make(map[string][]int) // by reference
-	for i, im := range all {
+	for _, im := range all {
 		of := scan.Image{Service: im.service, Name: im.name, Image: im.ref, Findings: []scan.Finding{}}
 		switch _, _, digest := plan.CutImage(im.ref); {
 		case im.ref == "":
 			of.Why = scan.UnknownImages
 		case digest == "":
 			of.Why = scan.ByTag
-		default:
-			at[im.ref] = append(at[im.ref], i)
 		}
 		inv.Images = append(inv.Images, of)
 	}
-	if reading != nil {
-		reading(len(at))
-	}
 	now := time.Now()
-	concurrently(lookups, slices.Sorted(maps.Keys(at)), func(ref string) {
+	err = readDeployed(ctx, all, lookups, reading, func(ref string, at []int) {
 		report, err := r.Scans.Report(ctx, with, ref)
-		for _, i := range at[ref] {
+		for _, i := range at {
 			switch im := &inv.Images[i]; {
 			case errors.Is(err, runtime.ErrNotFound):
 				im.Why = scan.None
@@ -66,39 +58,8 @@ func (r *Runtime) Scanned(ctx context.Context, env *runtime.Environment, reading
 			}
 		}
 	})
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return inv, nil
-}
-
-// A deployedImage is an image that a service of an environment was deployed with.
-type deployedImage struct {
-	service, name string
-	ref           string // empty: the images of its chart or its manifests are not known
-}
-
-// deployedImages returns the images of an environment, in the order of the services of its plan, also
-// those that charts and manifests name and that are copied.
-func (r *Runtime) deployedImages(ctx context.Context, env *runtime.Environment) (all []deployedImage, err error) {
-	mirrored, err := r.mirroredFor(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	for i := range env.Plan.Services {
-		s := &env.Plan.Services[i]
-		for name := range s.AllImages() {
-			if ref := env.Images[plan.ImageKey(s.Name, name)]; ref != "" {
-				all = append(all, deployedImage{s.Name, name, ref})
-			}
-		}
-		of, deployed := mirrored[s.Name]
-		for _, name := range slices.Sorted(maps.Keys(of)) {
-			all = append(all, deployedImage{s.Name, name, of[name]})
-		}
-		if s.OthersImages() != "" && !s.MirrorImages && deployed {
-			all = append(all, deployedImage{service: s.Name})
-		}
-	}
-	return all, nil
+	return inv, nil
 }

@@ -36,13 +36,26 @@ func SBOM(w io.Writer, inv *sbom.Inventory) error {
 		return err
 	}
 	for _, im := range inv.Images {
-		if im.Error != "" {
-			if _, err := fmt.Fprintf(w, "%s: %s: not read: %s\n", ofService(im.Service, clean(im.Name)), clean(im.Image), clean(im.Error)); err != nil {
-				return err
-			}
+		if err := notRead(w, im.Service, im.Name, im.Image, im.Error); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Why nothing is known about deployed images.
+const (
+	unknownByTag  = "not known: deployed by tag"
+	unknownImages = "not known: the images of its chart or manifests are not copied"
+)
+
+// notRead writes the error of reading what is attached to an image of a service, if there is one.
+func notRead(w io.Writer, service, name, image, failed string) error {
+	if failed == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "%s: %s: not read: %s\n", ofService(service, clean(name)), clean(image), clean(failed))
+	return err
 }
 
 // sbomOf describes the SBOMs of an image.
@@ -55,9 +68,9 @@ func sbomOf(im sbom.Image) string {
 	case sbom.None:
 		words = append(words, "none")
 	case sbom.ByTag:
-		words = append(words, "not known: deployed by tag")
+		words = append(words, unknownByTag)
 	case sbom.UnknownImages:
-		words = append(words, "not known: the images of its chart or manifests are not copied")
+		words = append(words, unknownImages)
 	case sbom.Unreadable:
 		words = append(words, "not read")
 	}

@@ -47,10 +47,8 @@ func Scan(w io.Writer, inv *scan.Inventory) error {
 		return err
 	}
 	for _, im := range inv.Images {
-		if im.Error != "" {
-			if _, err := fmt.Fprintf(w, "%s: %s: not read: %s\n", ofService(im.Service, clean(im.Name)), clean(im.Image), clean(im.Error)); err != nil {
-				return err
-			}
+		if err := notRead(w, im.Service, im.Name, im.Image, im.Error); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -71,9 +69,9 @@ func scannedAt(im scan.Image) string {
 	case scan.None:
 		return "never"
 	case scan.ByTag:
-		return "not known: deployed by tag"
+		return unknownByTag
 	case scan.UnknownImages:
-		return "not known: the images of its chart or manifests are not copied"
+		return unknownImages
 	case scan.Unreadable:
 		return "not read"
 	}

@@ -25,14 +25,22 @@ const interval = 50 * time.Millisecond
 // releases the lock if the process is killed. The file may be removed while nobody holds
 // the lock. When ctx is done, Acquire returns its cause.
 func Acquire(ctx context.Context, path string) (release func(), err error) {
+	err = poll(ctx, interval, func() (done bool, err error) {
+		release, err = Try(path)
+		return release != nil, err
+	})
+	return release, err
+}
+
+// poll calls try at intervals until it is done or fails. When ctx is done, poll returns its cause.
+func poll(ctx context.Context, interval time.Duration, try func() (done bool, err error)) error {
 	for {
-		release, err := Try(path)
-		if err != nil || release != nil {
-			return release, err
+		if done, err := try(); done || err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-time.After(interval):
 		}
 	}
@@ -50,20 +58,12 @@ func Await(ctx context.Context, path string) error {
 		return fmt.Errorf("wait for the lock %s: %w", path, err)
 	}
 	defer file.Close()
-	for {
-		free, err := TryLock(file, true)
-		if err != nil {
-			return fmt.Errorf("wait for the lock %s: %w", path, err)
+	return poll(ctx, interval/2, func() (free bool, err error) {
+		if free, err = TryLock(file, true); err != nil {
+			err = fmt.Errorf("wait for the lock %s: %w", path, err)
 		}
-		if free {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(interval / 2):
-		}
-	}
+		return free, err
+	})
 }
 
 // Try locks the file as [Acquire] does, but does not wait: release is nil if the lock is held.

@@ -117,10 +117,7 @@ func (r *run) scans(im *image) bool {
 // unscanned reports whether an image must be scanned: its report is too old, or there is none. A
 // rollback uses the reports that there are.
 func (r *run) unscanned(im *image) bool {
-	if !r.scans(im) || im.err != nil || r.req.RollbackTo != "" {
-		return false
-	}
-	return !im.fresh
+	return r.scans(im) && im.err == nil && !im.fresh && r.req.RollbackTo == ""
 }
 
 // findReport looks for the report of an image whose digest is known.

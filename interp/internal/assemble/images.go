@@ -73,32 +73,29 @@ func (x *images) source(img *builtins.Image, id string) plan.ImageSource {
 func buildKey(b *plan.BuildSpec) string {
 	var k strings.Builder
 	fmt.Fprintf(&k, "%q %q %q %q %q %q", b.Source.Git, b.Source.Ref, b.Source.Path, b.Context, b.Dockerfile, b.Target)
-	for _, m := range []map[string]string{b.Args, b.Labels} {
-		k.WriteByte('\n')
+	variables := func(m map[string]string) {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			fmt.Fprintf(&k, " %q=%q", name, m[name])
 		}
+	}
+	for _, m := range []map[string]string{b.Args, b.Labels} {
+		k.WriteByte('\n')
+		variables(m)
 	}
 	for _, arg := range slices.Sorted(maps.Keys(b.ImageArgs)) {
 		fmt.Fprintf(&k, "\n%s %q", arg, b.ImageArgs[arg])
 	}
 	if c := b.Command; c != nil {
 		fmt.Fprintf(&k, "\n%q %q %q %q", c.Args, c.Inputs, c.Output, c.Image)
-		for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-			fmt.Fprintf(&k, " %q=%q", name, c.Env[name])
-		}
+		variables(c.Env)
 	}
 	if g := b.Go; g != nil {
 		fmt.Fprintf(&k, "\ngo %q %q", g.Package, g.Flags)
-		for _, name := range slices.Sorted(maps.Keys(g.Env)) {
-			fmt.Fprintf(&k, " %q=%q", name, g.Env[name])
-		}
+		variables(g.Env)
 	}
 	if bp := b.Buildpack; bp != nil {
 		k.WriteString("\nbuildpack")
-		for _, name := range slices.Sorted(maps.Keys(bp.Env)) {
-			fmt.Fprintf(&k, " %q=%q", name, bp.Env[name])
-		}
+		variables(bp.Env)
 	}
 	if len(b.Platforms)+len(b.Secrets) > 0 {
 		fmt.Fprintf(&k, "\n%q %q", b.Platforms, b.Secrets)

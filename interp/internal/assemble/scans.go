@@ -1,8 +1,6 @@
 package assemble
 
 import (
-	"fmt"
-
 	"github.com/pipelinefile/pipe/internal/builtins"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -17,11 +15,7 @@ func (a *assembly) unscanned(p *plan.Plan, services []*builtins.Service) {
 	for _, s := range services {
 		for _, of := range s.Plan.Workload.Patches.Patches {
 			for _, image := range patchedImages(of) {
-				a.session.Report(plan.Diagnostic{
-					Severity: plan.SeverityError, Pos: of.Pos, Stack: s.Stack, Related: []plan.Related{related},
-					Hint:    "name the image with image=, init= or sidecars=, so that it is copied and scanned",
-					Message: fmt.Sprintf("a patch of %s sets the image %s, which is not scanned", s.Plan.Name, image),
-				})
+				a.refuseImage(s, of, image, "which is not scanned", "scanned", related)
 			}
 		}
 	}

@@ -54,17 +54,23 @@ func (a *assembly) unverifiedPatch(rules []plan.SignatureRule, s *builtins.Servi
 		if i < 0 {
 			continue
 		}
-		a.session.Report(plan.Diagnostic{
-			Severity: plan.SeverityError, Pos: patch.Pos, Stack: s.Stack,
-			Hint:    "name the image with image=, init= or sidecars=, so that it is copied and verified, or exclude it from the rule",
-			Message: fmt.Sprintf("a patch of %s sets the image %s, whose signatures are not verified", s.Plan.Name, image),
-			Related: []plan.Related{{Pos: rules[i].Pos, Message: "signed() requires a signature of it"}},
-		})
+		a.refuseImage(s, patch, image, "whose signatures are not verified", "verified, or exclude it from the rule",
+			plan.Related{Pos: rules[i].Pos, Message: "signed() requires a signature of it"})
 	}
 }
 
 // imagePath matches the path of the image of a container or of a volume in a JSON patch.
 var imagePath = regexp.MustCompile(`/(containers|initContainers|ephemeralContainers|volumes)/[^/]+/image(/reference)?$`)
+
+// refuseImage reports an image that a patch sets, for which pipe does not look. left is what is not done
+// with it, and done what would be if it was named elsewhere.
+func (a *assembly) refuseImage(s *builtins.Service, patch plan.Patch, image, left, done string, related plan.Related) {
+	a.session.Report(plan.Diagnostic{
+		Severity: plan.SeverityError, Pos: patch.Pos, Stack: s.Stack, Related: []plan.Related{related},
+		Hint:    "name the image with image=, init= or sidecars=, so that it is copied and " + done,
+		Message: fmt.Sprintf("a patch of %s sets the image %s, %s", s.Plan.Name, image, left),
+	})
+}
 
 // patchedImages returns the images of containers and volumes that a patch sets, sorted, each once.
 func patchedImages(p plan.Patch) []string {

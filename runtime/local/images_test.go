@@ -30,19 +30,30 @@ func upstream(t *testing.T, tags ...string) (addr string) {
 	t.Cleanup(s.Close)
 	addr = strings.TrimPrefix(s.URL, "http://")
 	for _, tag := range tags {
-		img, err := random.Image(500, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ref, err := name.ParseReference(addr + "/app:" + tag)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(ref, img); err != nil {
-			t.Fatal(err)
-		}
+		pushImage(t, addr+"/app:"+tag)
 	}
 	return addr
+}
+
+// pushImage writes an image of one layer to a reference, and returns its reference by digest.
+func pushImage(t testing.TB, at string) string {
+	t.Helper()
+	img, err := random.Image(500, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref.Context().Digest(digest.String()).Name()
 }
 
 // deploying is a runtime whose cluster and registry are real. Nothing is written into the

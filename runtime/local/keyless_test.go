@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -33,24 +32,7 @@ func TestKeyless(t *testing.T) {
 		change(&id)
 		return plan.Signers{Identities: []plan.Identity{id}}
 	}
-	push := func() string {
-		img, err := random.Image(500, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tag, err := name.NewTag(addr + "/keyless/web:1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(tag, img); err != nil {
-			t.Fatal(err)
-		}
-		digest, err := img.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tag.Context().Digest(digest.String()).Name()
-	}
+	push := func() string { return pushImage(t, addr+"/keyless/web:1") }
 	refused := func(ref string, by plan.Signers, want string) {
 		t.Helper()
 		var unsigned *runtime.UnsignedError

@@ -11,10 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -47,24 +45,7 @@ func TestSignatures(t *testing.T) {
 	indented := func(key string) string { return strings.ReplaceAll(key, "\n", "\n  ") }
 	s := newSignatures(images, Secrets{source(t, "s.yaml", "one: |\n  "+indented(privateKey(t))+"\nother: |\n  "+indented(privateKey(t))+"\nwrong: hunter2-hunter2\n")}, Options{})
 	key := func(name string) plan.Signing { return plan.Signing{Key: plan.SecretRef{Name: name}} }
-	push := func(t *testing.T) string {
-		img, err := random.Image(500, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ref, err := name.ParseReference(addr + "/signatures/web:1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(ref, img); err != nil {
-			t.Fatal(err)
-		}
-		digest, err := img.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ref.Context().Digest(digest.String()).Name()
-	}
+	push := func(t *testing.T) string { return pushImage(t, addr+"/signatures/web:1") }
 	runtimetest.TestSignatures(t, runtimetest.SignaturesTest{Signatures: s, Push: push, One: key("one"), Other: key("other"), Missing: key("missing")})
 
 	_, err = s.Signer(t.Context(), key("wrong"))

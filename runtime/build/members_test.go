@@ -19,28 +19,31 @@ import (
 // A cluster has builders that come and go.
 type cluster struct {
 	mu    sync.Mutex
-	ready map[string]*worker // by name
+	ready []build.Member
 	asked []build.Farm
 	err   error
 }
 
 // members is the Farm of [build.Options].
-func (c *cluster) members(_ context.Context, farm build.Farm) (all []build.Member, err error) {
+func (c *cluster) members(_ context.Context, farm build.Farm) ([]build.Member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked = append(c.asked, farm)
-	for name, w := range c.ready {
-		all = append(all, build.Member{Name: name, Instance: fmt.Sprint(w.pid), Limits: build.Limits{CPU: 0.5, Memory: 256 << 20}, Dial: func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(w.addr, "unix://"))
-		}})
-	}
-	return all, c.err
+	return c.ready, c.err
 }
 
+// set makes the workers, by name, the members that are ready. A connection to a worker that is
+// replaced goes on dialing while the test starts the next one, so it has a copy of the address.
 func (c *cluster) set(ready map[string]*worker, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ready, c.err = ready, err
+	c.ready, c.err = nil, err
+	for name, w := range ready {
+		path := strings.TrimPrefix(w.addr, "unix://")
+		c.ready = append(c.ready, build.Member{Name: name, Instance: fmt.Sprint(w.pid), Limits: build.Limits{CPU: 0.5, Memory: 256 << 20}, Dial: func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}})
+	}
 }
 
 // TestFarm builds on the members of a farm: one that is not ready gets no builds, one that is

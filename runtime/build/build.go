@@ -111,8 +111,9 @@ type TLS struct {
 	ServerName    string // the name in the server's certificate; default: the host of the address
 }
 
-// Limits are the resource limits of each command of a build. A builder that runs
-// as an ordinary user cannot enforce them.
+// Limits are the resource limits of a build (I5): of each of its commands and, in the embedded
+// builder, of all that run concurrently together. A builder that runs as an ordinary user cannot
+// enforce them.
 type Limits struct {
 	CPU    float64 // cores; default 4; negative: no limit
 	Memory int64   // bytes; default 4 GiB; negative: no limit

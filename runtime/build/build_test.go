@@ -248,6 +248,49 @@ func TestBuildLimits(t *testing.T) {
 	}
 }
 
+// TestBuildLimitsTogether: the memory of a build is that of all its commands together, and another
+// build has its own. Each command takes 40 MiB and waits until the other one has taken as much.
+func TestBuildLimitsTogether(t *testing.T) {
+	t.Parallel()
+	addr, host := buildkit(t), images(t)
+	take := func(id string) string {
+		// BuildKit runs equal commands once, whatever is mounted.
+		return "RUN --mount=type=cache,id=" + id + ",target=/all : " + id + "; dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && touch /all/$STEP && until [ $(ls /all | wc -l) = 2 ]; do sleep 0.1; done\n"
+	}
+	build := func(t *testing.T, dockerfile string, args map[string]string) error {
+		dir := workspace(t, files{"web/Dockerfile": dockerfile, "web/busybox": ""})
+		b := build.New(build.Options{Dir: dir, Addresses: []string{addr}, Limits: build.Limits{Memory: 64 << 20}})
+		defer b.Close()
+		s := spec("web")
+		s.Args = args
+		_, err := b.Build(t.Context(), s, host+"/"+runtimetest.Unique("web")+":1", func(runtime.Body) {})
+		return err
+	}
+	t.Run("one build", func(t *testing.T) {
+		t.Parallel()
+		id := runtimetest.Unique("one")
+		base := strings.Replace(shell, "scratch", "scratch AS base", 1)
+		err := build(t, base+"FROM base AS a\nENV STEP=a\n"+take(id)+"FROM base AS b\nENV STEP=b\n"+take(id)+"FROM base\nCOPY --from=a /bin/busybox /a\nCOPY --from=b /bin/busybox /b\n", nil)
+		var wrong *runtime.BuildError
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "exit status 137: the command was killed, which happens when it takes more memory than a build may have") {
+			t.Errorf("Build = %v, want that one of the commands was killed", err)
+		}
+	})
+	t.Run("two builds", func(t *testing.T) {
+		t.Parallel()
+		id := runtimetest.Unique("two")
+		var wg sync.WaitGroup
+		for _, step := range []string{"a", "b"} {
+			wg.Go(func() {
+				if err := build(t, shell+"ARG STEP\n"+take(id), map[string]string{"STEP": step}); err != nil {
+					t.Errorf("build %s: %v", step, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 // TestBuildSeven runs seven concurrent builds of the same context, which is sent once. Each
 // build waits until all of them are running.
 func TestBuildSeven(t *testing.T) {

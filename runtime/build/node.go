@@ -77,6 +77,7 @@ type node struct {
 	at      string      // address of client; guarded by mu
 	version string      // of BuildKit, as it says; guarded by mu
 	doubted bool        // client may have lost its builder; guarded by mu
+	grouped bool        // client's builder limits the commands of a build together; guarded by mu
 	member  Member      // of a farm; guarded by mu
 
 	contexts contexts
@@ -127,6 +128,7 @@ func (n *node) reach(ctx context.Context) (*connection, error) {
 	if e := engineOf(addr); err == nil && e != nil {
 		err = e.check(ctx, c)
 	}
+	grouped := err == nil && strings.HasPrefix(addr, "unix://") && groups(ctx, c)
 	if err != nil {
 		if c != nil && c != before {
 			_ = c.Close() // it cannot be used
@@ -138,7 +140,7 @@ func (n *node) reach(ctx context.Context) (*connection, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.client, n.at, n.version, n.doubted = c, addr, version, false
+	n.client, n.at, n.version, n.grouped, n.doubted = c, addr, version, grouped, false
 	return c, nil
 }
 

@@ -63,6 +63,9 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner
 		}
 	}
+	if n.groupsCommands() {
+		opt.FrontendAttrs["cpushares"] = groupName()
+	}
 	b.cache(&opt, cache)
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err

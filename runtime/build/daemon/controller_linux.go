@@ -34,6 +34,7 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
 	"github.com/moby/sys/userns"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/pipelinefile/pipe/internal/stall"
@@ -99,7 +100,14 @@ func newController(ctx context.Context, o options, busy *busyHosts) (*control.Co
 }
 
 func newWorker(ctx context.Context, o options, conf config.Config, busy *busyHosts) (*base.Worker, error) {
-	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, nil, nil,
+	together, err := newBuildGroups(o.Root)
+	labels := map[string]string{}
+	if err == nil {
+		labels[togetherLabel] = "true"
+	} else {
+		logrus.Debugf("each command of a build has the limits of the build: %v", err)
+	}
+	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, labels, nil,
 		// The host's network, because other modes need plugins. It also lets a build access
 		// services on the user's loopback interface.
 		netproviders.Opt{Mode: "host"}, dns(conf.DNS), "", "", false, nil, "", "", nil)
@@ -109,6 +117,9 @@ func newWorker(ctx context.Context, o options, conf config.Config, busy *busyHos
 	opt.RegistryHosts = withTransport(registryHosts(conf.Registries, o.Registries), busy, stall.Read, stall.Write)
 	opt.Platforms = archutil.SupportedPlatforms(false)
 	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
+	if together != nil {
+		opt.Executor = &groupedExecutor{opt.Executor, together}
+	}
 	return base.NewWorker(ctx, opt)
 }
 

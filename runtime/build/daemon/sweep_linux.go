@@ -45,7 +45,7 @@ func bundles(root string) []string {
 }
 
 // sweep removes what a killed BuildKit has left: the containers of RUN, the mounts of their
-// file systems and of build contexts, and temporary files. BuildKit itself would never remove
+// file systems and of build contexts, their cgroups, and temporary files. BuildKit itself would never remove
 // them. The root must be locked.
 func sweep(ctx context.Context, root string) error {
 	var errs []error
@@ -57,6 +57,7 @@ func sweep(ctx context.Context, root string) error {
 			errs = append(errs, fmt.Errorf("runc delete %s: %w: %s", filepath.Base(bundle), err, out))
 		}
 	}
+	sweepGroups(root)
 	if err := unmountBelow(root); err != nil {
 		// Removing files now would remove files of the cache, through the mount.
 		return errors.Join(append(errs, err)...)

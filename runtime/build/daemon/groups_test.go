@@ -1,0 +1,125 @@
+//go:build linux
+
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// cgroupsIn makes the files of cgroups that limits are written to, as a kernel would.
+func cgroupsIn(t *testing.T, files ...string) cgroupFiles {
+	t.Helper()
+	root := t.TempDir()
+	for _, f := range files {
+		file := filepath.Join(root, f)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return findCgroups(root)
+}
+
+// TestCgroupLimits: what is written, in both versions.
+func TestCgroupLimits(t *testing.T) {
+	t.Parallel()
+	v1 := cgroupsIn(t, "cpu/tasks", "memory/tasks", "cpu/p/0/cpu.cfs_period_us", "cpu/p/0/cpu.cfs_quota_us", "memory/p/0/memory.limit_in_bytes")
+	v2 := cgroupsIn(t, "cgroup.controllers", "cgroup.subtree_control", "p/cgroup.subtree_control", "p/0/cpu.max", "p/0/memory.max")
+	for _, row := range []struct {
+		limits groupLimits
+		v1, v2 string
+	}{
+		{groupLimits{period: 100_000, quota: 400_000, memory: 4 << 30}, "100000 400000 4294967296", "+cpu +memory 400000 100000 4294967296"},
+		{groupLimits{memory: 1 << 20}, "100000 -1 1048576", "+cpu +memory max 100000 1048576"},
+		{groupLimits{quota: 50_000}, "100000 50000 -1", "+cpu +memory 50000 100000 max"},
+	} {
+		for _, test := range []struct {
+			files cgroupFiles
+			names []string
+			want  string
+		}{
+			{v1, []string{"cpu/p/0/cpu.cfs_period_us", "cpu/p/0/cpu.cfs_quota_us", "memory/p/0/memory.limit_in_bytes"}, row.v1},
+			{v2, []string{"p/cgroup.subtree_control", "p/0/cpu.max", "p/0/memory.max"}, row.v2},
+		} {
+			if err := test.files.limit("p/0", row.limits); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, name := range test.names {
+				text, err := os.ReadFile(filepath.Join(test.files.root, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(text))
+			}
+			if all := strings.Join(got, " "); all != test.want {
+				t.Errorf("of %+v, %q was written, want %q", row.limits, all, test.want)
+			}
+		}
+	}
+	if err := cgroupsIn(t, "memory/tasks").create("p/0"); err == nil {
+		t.Error("a cgroup was created without a controller of the CPU")
+	}
+}
+
+// TestGroups: commands of one build are in one group, whose limits are the highest; others are not.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	g := &buildGroups{
+		files: cgroupsIn(t, "cpu/tasks", "memory/tasks", "cpu/p/0/cpu.cfs_period_us", "cpu/p/0/cpu.cfs_quota_us", "memory/p/0/memory.limit_in_bytes",
+			"cpu/p/1/cpu.cfs_period_us", "cpu/p/1/cpu.cfs_quota_us", "memory/p/1/memory.limit_in_bytes"),
+		base: "p", running: map[uint64]*buildGroup{},
+	}
+	limits := func(quota, memory int64) *pb.LinuxResources {
+		return &pb.LinuxResources{CpuPeriod: 100_000, CpuQuota: quota, Memory: memory}
+	}
+	one, leaveOne := g.enter(7, limits(400_000, 1<<30))
+	again, leaveAgain := g.enter(7, limits(200_000, 2<<30))
+	other, leaveOther := g.enter(8, limits(400_000, 1<<30))
+	none, leaveNone := g.enter(9, limits(0, 0))
+	if one != "p/0" || again != one || other != "p/1" || none != "" {
+		t.Errorf("groups %q, %q, %q, %q", one, again, other, none)
+	}
+	if got, want := g.running[7].limits, (groupLimits{100_000, 400_000, 2 << 30}); got != want {
+		t.Errorf("limits %+v, want %+v", got, want)
+	}
+	leaveOne()
+	if next, leave := g.enter(7, limits(400_000, 1<<30)); next != one {
+		t.Errorf("group %q, want %q: a command of it runs", next, one)
+	} else {
+		leave()
+	}
+	leaveAgain()
+	leaveOther()
+	leaveNone()
+	if len(g.running) > 0 || g.used != [maxGroups]bool{} {
+		t.Errorf("groups are in use: %v", g.running)
+	}
+	for build := range uint64(maxGroups) {
+		g.used[build] = true
+	}
+	if full, _ := g.enter(7, limits(400_000, 1<<30)); full != "" {
+		t.Errorf("group %q, although all are in use", full)
+	}
+}
+
+// TestLimitsMax: the higher one of two limits, where 0 is none.
+func TestLimitsMax(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ a, b, want groupLimits }{
+		{groupLimits{100, 400, 5}, groupLimits{100, 300, 6}, groupLimits{100, 400, 6}},
+		{groupLimits{100, 400, 5}, groupLimits{50, 300, 0}, groupLimits{50, 300, 0}},
+		{groupLimits{100, 400, 0}, groupLimits{100, 0, 6}, groupLimits{100, 0, 0}},
+	} {
+		if got := row.a.max(row.b); got != row.want {
+			t.Errorf("max(%+v, %+v) = %+v, want %+v", row.a, row.b, got, row.want)
+		}
+	}
+}

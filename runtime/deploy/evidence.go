@@ -1,11 +1,9 @@
 package deploy
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -203,10 +201,7 @@ func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 		if !failed && (s.State.Running == nil || s.Ready) {
 			continue
 		}
-		// A container that has crashed and is about to be restarted has its last lines in the
-		// log of its previous instance.
-		previous := s.State.Terminated == nil && s.State.Running == nil && s.RestartCount > 0
-		tail, err := o.log(ctx, p, s.Name, previous)
+		tail, err := observe.LastLines(ctx, o.d.cluster.Typed, p, s.Name)
 		if err != nil || len(tail) == 0 {
 			continue
 		}
@@ -217,22 +212,4 @@ func (o *operation) logs(ctx context.Context, p *corev1.Pod) []string {
 		}
 	}
 	return lines
-}
-
-func (o *operation) log(ctx context.Context, p *corev1.Pod, container string, previous bool) ([]string, error) {
-	n, bytes := int64(logLines), int64(logBytes)
-	stream, err := o.d.cluster.Typed.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{
-		Container: container, Previous: previous, TailLines: &n, LimitBytes: &bytes,
-	}).Stream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	var lines []string
-	scanner := bufio.NewScanner(io.LimitReader(stream, logBytes))
-	scanner.Buffer(nil, logBytes+1)
-	for scanner.Scan() {
-		lines = append(lines, strings.ToValidUTF8(strings.TrimRight(scanner.Text(), "\r"), "�"))
-	}
-	return lines, scanner.Err()
 }

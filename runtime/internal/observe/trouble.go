@@ -31,8 +31,11 @@ const (
 	Crashes = 3
 )
 
-// ClassPlace is the class of the trouble that a pod cannot be scheduled.
-const ClassPlace = "place"
+// Classes that others act on.
+const (
+	ClassPlace = "place" // a pod cannot be scheduled
+	ClassCrash = "crash" // a container has ended with an error, again and again if it is not hopeful
+)
 
 // PodTrouble returns the reason why a pod does not become ready, or nil.
 func PodTrouble(p *corev1.Pod) *Trouble {
@@ -62,7 +65,7 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 	// The container has crashed once more than it was restarted.
 	enough := s.RestartCount+1 >= Crashes
 	if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-		return &Trouble{Class: "crash", Cause: endedBy(t), What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
+		return &Trouble{Class: ClassCrash, Cause: endedBy(t), What: Ended(s.Name, t), Hopeful: !enough, Log: s.Name}
 	}
 	w := s.State.Waiting
 	if w == nil {
@@ -86,7 +89,7 @@ func containerTrouble(s *corev1.ContainerStatus) *Trouble {
 			t.Cause = runtime.CauseCommand
 		}
 	case "CrashLoopBackOff":
-		t.Class, t.Cause, t.Log = "crash", runtime.CauseCrash, s.Name
+		t.Class, t.Cause, t.Log = ClassCrash, runtime.CauseCrash, s.Name
 		last := s.LastTerminationState.Terminated
 		if last != nil {
 			t.Cause = endedBy(last)

@@ -63,6 +63,9 @@ BuildKit to the version that belongs to this version of pipe, and renews certifi
 within 60 days. Builders are replaced one after the other; each has 10 minutes to end its builds.
 The size and the class of the volumes, and --rootless, cannot be changed.
 
+If a builder cannot become ready, up says why, with the last lines of its log. The builders stay; up
+with other options changes them.
+
 The containers of the builders are privileged, unless they are --rootless: then BuildKit runs as an
 ordinary user, which cannot limit the CPUs and the memory of a build.`,
 		Example: `  pipe builders up

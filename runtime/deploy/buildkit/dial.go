@@ -69,7 +69,7 @@ func (f *Farm) Ready(ctx context.Context) ([]Connector, error) {
 			return ready, nil
 		}
 		if time.Now().After(end) || len(pods) == 0 {
-			return nil, &NotReadyError{f.namespace, others}
+			return nil, &NotReadyError{Namespace: f.namespace, Builders: others}
 		}
 		if err := retry.Pause(ctx, interval); err != nil {
 			return nil, err

@@ -17,11 +17,15 @@ func (e *MissingError) Error() string { return "there are no builders in namespa
 
 // Advice says how to create them.
 func (e *MissingError) Advice() runtime.Advice {
-	up := "pipe builders up"
-	if e.Namespace != DefaultNamespace {
-		up += " --namespace " + e.Namespace
+	return runtime.Advice{Do: "create them with: " + upCommand(e.Namespace) + "; or use another builder", Options: []string{"BuildKit"}}
+}
+
+// upCommand returns the command that creates the builders of a namespace.
+func upCommand(namespace string) string {
+	if namespace == DefaultNamespace {
+		return "pipe builders up"
 	}
-	return runtime.Advice{Do: "create them with: " + up + "; or use another builder", Options: []string{"BuildKit"}}
+	return "pipe builders up --namespace " + namespace
 }
 
 // A ForeignError means that objects with the names of those of builders are not of pipe.
@@ -43,6 +47,16 @@ func (e *ForeignError) Advice() runtime.Advice {
 type NotReadyError struct {
 	Namespace string
 	Builders  []Builder
+	Cause     runtime.ReleaseCause // why one of them does not become ready; empty: unknown
+	Rootless  bool                 // Up has made them with --rootless
+	Ended     *Ended               // the program of one of them ends again and again; nil: none does, as far as known
+}
+
+// Ended is how the program of a builder has ended.
+type Ended struct {
+	Builder   string
+	Restarted bool
+	Lines     []string // the last ones of its log, 20 at most; none: it has none, or they cannot be read
 }
 
 func (e *NotReadyError) Error() string {
@@ -57,12 +71,35 @@ func (e *NotReadyError) Error() string {
 	if len(states) == 0 {
 		states = append(states, "there are no pods")
 	}
-	return fmt.Sprintf(what, e.Namespace, strings.Join(states, ", "))
+	text := fmt.Sprintf(what, e.Namespace, strings.Join(states, ", "))
+	if e.Ended != nil && len(e.Ended.Lines) > 0 {
+		text += fmt.Sprintf("\nthe last lines of the log of %s:\n  %s", e.Ended.Builder, strings.Join(e.Ended.Lines, "\n  "))
+	}
+	return text
 }
 
-// Advice says how to find the reason.
+// Advice says how to find the reason, and what to change.
 func (e *NotReadyError) Advice() runtime.Advice {
-	return runtime.Advice{Do: fmt.Sprintf("see why with: kubectl --namespace %s describe pods; if no node has room, change the builders with pipe builders up --cpu and --memory", e.Namespace)}
+	up := upCommand(e.Namespace)
+	do := fmt.Sprintf("see why with: kubectl --namespace %s describe pods", e.Namespace)
+	if e.Ended != nil {
+		do += fmt.Sprintf(", and kubectl --namespace %s logs %s", e.Namespace, e.Ended.Builder)
+		if e.Ended.Restarted {
+			do += " --previous"
+		}
+	}
+	switch {
+	case e.Cause == runtime.CauseImage:
+		do += fmt.Sprintf("; if nodes cannot pull the image, name a copy that they can pull: %s --image", up)
+	case e.Cause == runtime.CauseMemory:
+		do += fmt.Sprintf("; if a node has too little memory, change the builders with %s --memory", up)
+	case e.Ended != nil && e.Rootless:
+		do += fmt.Sprintf("; --rootless requires nodes with Linux 5.11 that allow user namespaces (sysctl user.max_user_namespaces), and an image whose newuidmap and newgidmap have the file capabilities cap_setuid and cap_setgid; "+
+			"privileged builders do not: pipe builders down --delete-cache --namespace %s, and then %s", e.Namespace, up)
+	case e.Ended == nil:
+		do += fmt.Sprintf("; if no node has room, change the builders with %s --cpu and --memory", up)
+	}
+	return runtime.Advice{Do: do}
 }
 
 // An ExpiredError means that the certificate of the builders or of their clients has expired.

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pipelinefile/pipe/runtime/internal/observe"
 )
 
 // A Status shows the builders of a namespace.
@@ -70,11 +72,15 @@ func (f *Farm) pods(ctx context.Context) ([]corev1.Pod, error) {
 
 func (f *Farm) builders(ctx context.Context) ([]Builder, error) {
 	pods, err := f.pods(ctx)
+	return buildersOf(pods), err
+}
+
+func buildersOf(pods []corev1.Pod) []Builder {
 	all := []Builder{}
 	for i := range pods {
 		all = append(all, builderOf(&pods[i]))
 	}
-	return all, err
+	return all
 }
 
 // draining is the state of a builder that accepts no more builds.
@@ -82,34 +88,33 @@ const draining = "draining"
 
 // builderOf returns the state of a builder.
 func builderOf(p *corev1.Pod) Builder {
-	b := Builder{Name: p.Name, State: "starting", Node: p.Spec.NodeName, Created: p.CreationTimestamp.Time}
-	for _, c := range p.Status.Conditions {
-		switch {
-		case c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue:
-			b.Ready, b.State = true, "ready"
-		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			b.State = why(c.Reason, c.Message)
-		}
-	}
+	b := Builder{Name: p.Name, State: "starting", Node: p.Spec.NodeName, Restarts: restarts(p), Created: p.CreationTimestamp.Time}
 	for _, c := range p.Status.ContainerStatuses {
-		b.Restarts += int(c.RestartCount)
 		if w := c.State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" {
-			b.State = why(w.Reason, w.Message)
+			b.State = observe.Reason(w.Reason, w.Message)
+		}
+		if last := c.LastTerminationState.Terminated; last != nil && c.State.Running != nil {
+			b.State = "starting again: " + observe.Ended(c.Name, last)
 		}
 	}
+	trouble := observe.PodTrouble(p)
 	switch {
 	case p.DeletionTimestamp != nil:
-		b.Ready, b.State = false, draining
+		b.State = draining
 	case p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed:
-		b.Ready, b.State = false, why("ended", p.Status.Reason)
+		b.State = observe.Reason("ended", p.Status.Reason)
+	case observe.PodReady(p):
+		b.Ready, b.State = true, "ready"
+	case trouble != nil:
+		b.State = trouble.What
 	}
 	return b
 }
 
-// why joins a reason with its explanation, which may be empty.
-func why(reason, explanation string) string {
-	if explanation == "" {
-		return reason
+// restarts returns how often the containers of a pod were restarted.
+func restarts(p *corev1.Pod) (n int) {
+	for _, c := range p.Status.ContainerStatuses {
+		n += int(c.RestartCount)
 	}
-	return reason + ": " + explanation
+	return n
 }

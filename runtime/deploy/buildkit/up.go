@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,7 +17,6 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/pipelinefile/pipe/runtime"
-	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
 // resources are those of the objects of buildkit.yaml, by kind.
@@ -29,13 +26,10 @@ var resources = map[string]schema.GroupVersionResource{
 	"StatefulSet":   {Group: "apps", Version: "v1", Resource: "statefulsets"},
 }
 
-// interval is how often the state of pods is read while they are waited for.
-const interval = time.Second
-
 // Up creates the builders, or changes existing ones to options that change makes from those
 // that they have (I22). It renews certificates that expire soon. It writes no object that does
-// not change. It returns when all builders are ready. If nothing changes for 5 minutes, the error
-// is a *NotReadyError, and the builders stay. Up calls report with what it waits for.
+// not change. It returns when all builders are ready. If one cannot become ready, or nothing changes
+// for 5 minutes, the error is a *NotReadyError, and the builders stay. Up calls report with what it waits for.
 func (f *Farm) Up(ctx context.Context, change func(*Options), report func(string)) error {
 	options, err := f.options(ctx, change)
 	if err != nil {
@@ -190,60 +184,4 @@ func (f *Farm) checkOwner(ctx context.Context, o Options) error {
 		return &ForeignError{f.namespace, foreign}
 	}
 	return nil
-}
-
-// stuck is how long the states of builders that are not draining may stay the same before Up
-// gives up.
-const stuck = 5 * time.Minute
-
-// await waits until all builders are ready and as their StatefulSet says.
-func (f *Farm) await(ctx context.Context, report func(string)) error {
-	var last string
-	changed := time.Now()
-	for {
-		set, err := f.set(ctx)
-		if err == nil && rolledOut(set) {
-			return nil
-		}
-		var builders []Builder
-		if err == nil {
-			builders, err = f.builders(ctx)
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		if text := waiting(set, builders); text != last || slices.ContainsFunc(builders, func(b Builder) bool { return b.State == draining }) {
-			if text != last {
-				report(text)
-			}
-			last, changed = text, time.Now()
-		}
-		if time.Since(changed) > stuck {
-			return &NotReadyError{f.namespace, builders}
-		}
-		if err := retry.Pause(ctx, interval); err != nil {
-			return err
-		}
-	}
-}
-
-// rolledOut reports whether all pods of a StatefulSet are ready and of its last revision.
-func rolledOut(set *appsv1.StatefulSet) bool {
-	s := set.Status
-	return s.ObservedGeneration >= set.Generation && s.UpdatedReplicas == *set.Spec.Replicas && s.ReadyReplicas == *set.Spec.Replicas &&
-		s.Replicas == *set.Spec.Replicas
-}
-
-// waiting says which builders are waited for.
-func waiting(set *appsv1.StatefulSet, builders []Builder) string {
-	text := fmt.Sprintf("%d of %d builders are ready", set.Status.ReadyReplicas, *set.Spec.Replicas)
-	for _, b := range builders {
-		if !b.Ready {
-			text += fmt.Sprintf("; %s: %s", b.Name, b.State)
-		}
-	}
-	return text
 }

@@ -48,7 +48,7 @@ demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
 test: deps build cluster secrets sigstore buildkit lifecycle lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
-	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm
+	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm setcap:libcap2-bin
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
 	$(GO) test -run TestHostile -timeout 60m ./interp ./cmd/pipe

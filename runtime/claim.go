@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime/internal/retry"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // A run that cannot notice that the build of another one has ended asks for the image: at first after
@@ -40,9 +41,11 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 			if began.IsZero() {
 				began = time.Now()
 			}
+			sched.Leave(ctx) // others, which nobody builds, can be built in the meantime
 			if digest, err := r.awaitBuilt(ctx, im, other, began); !errors.Is(err, ErrNotFound) {
 				return digest, err
 			}
+			sched.Return(ctx)
 			continue
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)

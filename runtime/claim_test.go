@@ -3,7 +3,9 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +181,43 @@ func TestBuiltWaited(t *testing.T) {
 		b := <-second
 		if a.err != nil || b.err != nil || a.image() != b.image() || w.Count("Builder.Build") != 1 {
 			t.Errorf("%v and %v, deployed %q and %q, built %d times", a.err, b.err, a.image(), b.image(), w.Count("Builder.Build"))
+		}
+	})
+}
+
+// TestBuiltMeanwhile: a run that waits for the builds of another one takes no slots for that, so it
+// builds what nobody builds yet, and two runs share the work.
+func TestBuiltMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const images = 4
+		w := runtimetest.NewWorld()
+		w.Takes = func(op, _ string) time.Duration {
+			if op == "Builder.Build" {
+				return time.Minute
+			}
+			return 0
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for _, env := range []string{"one", "two"} {
+			p := pipeline(1)
+			for i := range images {
+				app(p, 1, fmt.Sprint("api", i))
+			}
+			p.Pipeline.BuildParallelism = images / 2
+			wg.Go(func() {
+				if _, err := w.Runtime().Run(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: runtime.EnvironmentKey{Pipeline: "shop", Name: env}, Plan: p, By: env}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait() // the first run has claimed as many builds as it has slots
+		}
+		wg.Wait()
+		if n := w.Count("Builder.Build"); n != images {
+			t.Errorf("%d builds, want %d", n, images)
+		}
+		if took := time.Since(began); took >= 2*time.Minute {
+			t.Errorf("the runs took %v, want little more than the minute of one build", took)
 		}
 	})
 }

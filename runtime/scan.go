@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pipelinefile/pipe/plan"
+	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
 // Scans scan images for vulnerabilities, and keep the reports (I14).
@@ -155,6 +156,7 @@ func (r *run) scan(ctx context.Context, im *image, emit Emit) error {
 		if im.build != nil {
 			platforms = im.build.Platforms
 		}
+		sched.Return(ctx) // if it only waited for the build of another process until now
 		report, err := r.Scans.Scan(ctx, with, im.byDigest, platforms, emit)
 		if err != nil {
 			return fmt.Errorf("scan %s: %w", im.source(), err)

@@ -6,8 +6,8 @@
 // ready tasks, the one with the lowest priority number starts first.
 //
 // The goroutine that calls Run owns all state and starts one goroutine for each
-// running task. It waits for ends on one channel and for the context, so that
-// there are no locks and nothing polls. The ready tasks of each class are a
+// running task. It waits for what tasks report on one channel and for the context, so
+// that there are no locks and nothing polls. The ready tasks of each class are a
 // heap: starting one of n costs log n, not a sort.
 package sched
 
@@ -15,6 +15,7 @@ import (
 	"container/heap"
 	"context"
 	"math"
+	"slices"
 )
 
 // A Task is one node of the graph. Run does not change it.
@@ -26,7 +27,8 @@ type Task struct {
 	Needs    []*Task // must have succeeded
 	After    []*Task // must have ended in any way; a task that cannot run because a needed task failed has ended
 	// Do is the work; nil for a barrier, which takes no slot and no time. Its
-	// context is cancelled with Run's. A panic in Do is returned as a [*PanicError].
+	// context is cancelled with Run's, and is that of [Leave] and [Return]. A panic in
+	// Do is returned as a [*PanicError].
 	Do func(context.Context) error
 }
 
@@ -70,19 +72,22 @@ func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, er
 		nodes:   nodes,
 		ready:   make([]queue, len(opts.Limits)+1),
 		free:    make([]int, len(opts.Limits)+1),
-		ended:   make(chan end),
+		away:    make([]int, len(opts.Limits)+1),
+		waiting: make([][]back, len(opts.Limits)+1),
+		reports: make(chan report),
 		keep:    opts.KeepGoing,
 		maxWave: math.MaxInt,
 	}
 	copy(r.free, opts.Limits)
 	r.free[len(opts.Limits)] = math.MaxInt // class -1
-	var ended []int                        // barriers without dependencies
+	r.limits = slices.Clone(r.free)
+	var settled []int // barriers without dependencies
 	for i := range nodes {
 		if n := &nodes[i]; n.pending == 0 && r.settle(n) {
-			ended = append(ended, i)
+			settled = append(settled, i)
 		}
 	}
-	r.release(ended...)
+	r.release(settled...)
 	r.loop(ctx)
 	results = make([]Result, len(tasks))
 	for i := range nodes {
@@ -101,6 +106,7 @@ type node struct {
 	pending int   // edges to tasks that have not ended
 	broken  bool  // a needed task did not succeed
 	users   []use // the reversed edges
+	away    bool  // it runs without a slot
 	result  Result
 }
 
@@ -110,18 +116,39 @@ type use struct {
 	need  bool
 }
 
-// An end is the message of a task's goroutine.
-type end struct {
+// A report is the message of a task's goroutine: that it has ended, that it gives its slot back, or
+// that it wants one again.
+type report struct {
 	index int
-	err   error
+	what  kind
+	err   error         // of a task that has ended
+	taken chan struct{} // is closed when a task that wants a slot has it
+}
+
+// A kind is what a report means.
+type kind int
+
+const (
+	ended kind = iota
+	left
+	wants
+)
+
+// A back is a task that wants a slot again.
+type back struct {
+	node  *node
+	taken chan struct{}
 }
 
 // A run is the state of one Run. Only the goroutine of Run touches it.
 type run struct {
 	nodes   []node
-	ready   []queue // by class
-	free    []int   // slots, by class
-	ended   chan end
+	ready   []queue  // by class
+	limits  []int    // slots, by class
+	free    []int    // those that no task has, by class
+	away    []int    // tasks that run without a slot, by class
+	waiting [][]back // tasks that want a slot again, in order, by class
+	reports chan report
 	running int
 	keep    bool
 	maxWave int // the last wave whose tasks may start; -1: none
@@ -139,22 +166,40 @@ func (r *run) loop(ctx context.Context) {
 			return
 		}
 		select {
-		case e := <-r.ended:
+		case m := <-r.reports:
 			// An end and the cancellation that caused it may arrive together:
 			// nothing must start in between.
 			if ctx.Err() != nil {
 				r.maxWave = -1
 			}
-			r.end(e)
+			n := &r.nodes[m.index]
+			switch m.what {
+			case ended:
+				r.end(n, m.err)
+			case left:
+				r.leave(n)
+			case wants:
+				if n.away {
+					r.waiting[n.class] = append(r.waiting[n.class], back{n, m.taken})
+				} else {
+					close(m.taken)
+				}
+			}
 		case <-cancelled:
 			cancelled, r.maxWave = nil, -1
 		}
 	}
 }
 
-// start fills the free slots.
+// start fills the free slots, first with tasks that want theirs again.
 func (r *run) start(ctx context.Context) {
 	for class := range r.ready {
+		for r.free[class] > 0 && len(r.waiting[class]) > 0 {
+			first := r.waiting[class][0]
+			r.waiting[class] = r.waiting[class][1:]
+			r.enter(first.node)
+			close(first.taken)
+		}
 		q := &r.ready[class]
 		for r.free[class] > 0 && len(*q) > 0 && r.maxWave >= 0 {
 			n := heap.Pop(q).(*node)
@@ -163,26 +208,49 @@ func (r *run) start(ctx context.Context) {
 			}
 			r.free[class]--
 			r.running++
-			go work(ctx, n.Task, n.index, r.ended)
+			go work(ctx, n.Task, n.index, r.reports)
 		}
 	}
 }
 
-// end handles the end of a running task.
-func (r *run) end(e end) {
-	n := &r.nodes[e.index]
-	r.running--
+// maxAway is how many tasks of a class may run without a slot, for each slot of the class.
+const maxAway = 3
+
+// leave takes the slot of a running task, unless too many have none.
+func (r *run) leave(n *node) {
+	if n.away || r.away[n.class]/maxAway >= r.limits[n.class] {
+		return
+	}
+	n.away = true
+	r.away[n.class]++
 	r.free[n.class]++
+}
+
+// enter gives a running task that has no slot one again.
+func (r *run) enter(n *node) {
+	n.away = false
+	r.away[n.class]--
+	r.free[n.class]--
+}
+
+// end handles the end of a running task.
+func (r *run) end(n *node, err error) {
+	r.running--
+	if n.away {
+		r.away[n.class]--
+	} else {
+		r.free[n.class]++
+	}
 	n.result = Result{State: Done}
-	if e.err != nil {
-		n.result = Result{Failed, e.err}
+	if err != nil {
+		n.result = Result{Failed, err}
 		if r.keep {
 			r.maxWave = min(r.maxWave, n.Wave)
 		} else {
 			r.maxWave = -1
 		}
 	}
-	r.release(e.index)
+	r.release(n.index)
 }
 
 // settle handles a node that no longer waits: it either has its result immediately,

@@ -71,6 +71,9 @@ kills: deps cluster ## kill 200 processes at writes to the cluster and at any ti
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry|Twin|Adopt|Mirroring)?Kills$$' -v -timeout 30m -kills 200
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestHostKills$$' -v -timeout 30m -kills 50
 
+large: ## build a context of a million files; takes some minutes, and 5 GB of disk
+	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestBuildManyFiles$$' -v -timeout 60m -files 1000000
+
 bench: deps build cluster buildkit ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
@@ -85,4 +88,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets sigstore buildkit lifecycle deps demo demo-stop test lint extension kills bench generate fuzz clean
+.PHONY: help build cluster secrets sigstore buildkit lifecycle deps demo demo-stop test lint extension kills large bench generate fuzz clean

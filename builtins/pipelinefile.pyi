@@ -519,12 +519,12 @@ def go_image(package: str = ".", *, base: str | Image, flags: list[str] = [], en
         platforms: such as "linux/arm64"; the builder's own if empty
     """
 
-def buildpack(builder: str | Image, *, run_image: str | Image, env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
+def buildpack(builder: str | Image, *, run_image: str | Image | None = None, env: dict[str, str] = {}, platforms: list[str] = []) -> Build:
     """Describes an image that Cloud Native Buildpacks make of the source inside BuildKit, without a Dockerfile and without a Docker engine.
 
     Args:
         builder: the builder image, such as "paketobuildpacks/builder-jammy-base:0.4": a reference, or the image of a service
-        run_image: the image to add the layers of the buildpacks to, such as "paketobuildpacks/run-jammy-base:0.1": a reference, or the image of a service
+        run_image: the image to add the layers of the buildpacks to, such as "paketobuildpacks/run-jammy-base:0.1": a reference, or the image of a service; the one that the builder image names if not given
         env: variables for the buildpacks, such as {"BP_GO_TARGETS": "./cmd/api"}
         platforms: such as "linux/arm64"; the builder's own if empty
     """

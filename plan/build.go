@@ -40,8 +40,9 @@ func (g *GoBuild) Program() string {
 }
 
 // A Buildpack is a builder image of Cloud Native Buildpacks, which makes an image of the source inside
-// BuildKit. The image is that of ImageArgs by the name [BuildpackRun] with what the buildpacks of the
-// image by the name [BuildpackBuilder] add.
+// BuildKit. The image is that of ImageArgs by the name [BuildpackRun] or, if there is none, the one that the
+// builder image names, with what the buildpacks of the builder image, that by the name [BuildpackBuilder],
+// add.
 type Buildpack struct {
 	Env map[string]string `json:"env,omitempty"` // variables for the buildpacks
 }

@@ -43,6 +43,9 @@ type Builder interface {
 	// manifest. When ctx is cancelled, nothing is left running. If the build fails
 	// because of its input, the error is a *BuildError.
 	Build(ctx context.Context, b plan.BuildSpec, ref string, emit Emit) (plan.Digest, error)
+	// RunImages returns the images that the builder image of b names as the base of what its buildpacks
+	// make (I32): the names of one image, the preferred one first. b.Bases has that builder image only.
+	RunImages(ctx context.Context, b plan.BuildSpec) ([]string, error)
 	// HasBranch reports whether a git repository, as Source.Git names it, has
 	// the branch (E3).
 	HasBranch(ctx context.Context, git, branch string) (bool, error)

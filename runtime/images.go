@@ -12,7 +12,7 @@ import (
 )
 
 // An image is one image that the run needs, for any number of services. Exactly one
-// of build, mirror and external is set, or none of these but given.
+// of build, mirror, external and builder is set, or none of these but given. That of builder gets a mirror, too.
 type image struct {
 	given string // deploy this digest; if it is not available, use the following fields
 
@@ -22,6 +22,8 @@ type image struct {
 	stage    *stage            // the first stage that needs it
 	services []*service        // the services that use it, in running order
 	bases    map[string]*image // the values of arguments of build, by argument
+	builder  *image            // it is the run image that this image names
+	packed   *plan.BuildSpec   // with builder: the build that it is for
 
 	// Set by look.
 	identity plan.Digest // of build
@@ -45,6 +47,8 @@ func (im *image) source() string {
 		return "image of " + im.build.ID
 	case im.mirror != "":
 		return im.mirror
+	case im.builder != nil:
+		return "the run image of " + im.builder.source()
 	}
 	return im.external
 }
@@ -128,7 +132,7 @@ func (sc *scope) images(given func(s *service, name string) string) *imageSet {
 				continue
 			}
 			for name, from := range s.AllImages() {
-				im := all.image(imageKey{from, given(s, name)}, s, nil)
+				im := all.image(imageKey{ImageSource: from, given: given(s, name)}, s, nil)
 				s.images = append(s.images, namedImage{image: im, name: name})
 			}
 		}
@@ -145,7 +149,9 @@ type imageSet struct {
 
 type imageKey struct {
 	plan.ImageSource
-	given string
+	given     string
+	builder   *image // of the run image that it names
+	platforms string // with builder
 }
 
 // image returns an image that s needs, for the builds with these IDs.
@@ -185,6 +191,7 @@ func (set *imageSet) bases(im *image, s *service, builds []string) {
 		}
 		im.bases[arg] = set.image(imageKey{ImageSource: from}, s, builds)
 	}
+	set.addRunImage(im, s, builds)
 }
 
 // spec returns the specification of a build with its bases.
@@ -202,6 +209,9 @@ func (im *image) spec() plan.BuildSpec {
 			of.Identity = plan.DigestOf([]byte(base.byDigest)) // a tag that cannot be looked up
 		}
 		b.Bases[arg] = of
+		if base.builder != nil && base.mirror != "" {
+			withNamed(&b, base)
+		}
 	}
 	return b
 }

@@ -84,6 +84,9 @@ func (r *Runtime) identified(ctx context.Context, req Request) (*run, error) {
 		for _, base := range im.bases {
 			t.Needs = append(t.Needs, finding[base])
 		}
+		if im.builder != nil {
+			t.Needs = append(t.Needs, finding[im.builder])
+		}
 		finding[im] = t
 		tasks = append(tasks, t)
 	}

@@ -109,6 +109,9 @@ func (r *run) lookups(preparation []*sched.Task, deployed *sched.Task) []*sched.
 		for _, base := range im.bases { // they come before it
 			t.After = append(t.After, finding[base])
 		}
+		if im.builder != nil {
+			t.After = append(t.After, finding[im.builder])
+		}
 		finding[im] = t
 		tasks = append(tasks, t)
 	}
@@ -193,6 +196,8 @@ func (r *run) find(ctx context.Context, im *image) (err error) {
 			return fmt.Errorf("look for %s in the registry: %w", im.source(), err)
 		}
 		im.byDigest, im.there = ByDigest(im.ref, digest), true
+	case im.builder != nil:
+		return r.findNamed(ctx, im)
 	case im.mirror != "":
 		if im.byDigest, im.there, err = r.Registry.Mirrored(ctx, im.mirror); err != nil {
 			return fmt.Errorf("look for image %s: %w", im.mirror, err)

@@ -118,7 +118,7 @@ func (r *run) addNamed(s *service, set *imageSet) []namedImage {
 		if i < first {
 			im := had[of.Ref]
 			if im == nil {
-				im = set.image(imageKey{plan.ImageSource{Mirror: of.Ref}, r.given(s, of.Ref)}, s, nil)
+				im = set.image(imageKey{ImageSource: plan.ImageSource{Mirror: of.Ref}, given: r.given(s, of.Ref)}, s, nil)
 			}
 			if of.Ref == "" {
 				im.err = errNoImage

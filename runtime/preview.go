@@ -111,9 +111,9 @@ func (r *run) step(s *service, made map[*image]string) Step {
 		case im.in != nil:
 			step.ChartImages = append(step.ChartImages, StepImage{Name: im.name, Ref: ref})
 		case im.name == "":
-			step.Ref, step.Commit = ref, commit
+			step.Ref, step.Commit, step.RunImage = ref, commit, im.runImage()
 		default:
-			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref, Commit: commit})
+			step.Images = append(step.Images, StepImage{Name: im.name, Ref: ref, Commit: commit, RunImage: im.runImage()})
 		}
 	}
 	if s.err != nil && !s.idle {

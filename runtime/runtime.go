@@ -97,6 +97,9 @@ type Step struct {
 	Ref string `json:"ref,omitempty"`
 	// Commit is the commit that the image is built from, if its source is in a git repository.
 	Commit string `json:"commit,omitempty"`
+	// RunImage is the run image that the builder image of its build by buildpacks names, if the plan names
+	// none (I32).
+	RunImage string `json:"run_image,omitempty"`
 	// Images are those of plan.Service.Images, in their order.
 	Images []StepImage `json:"images,omitempty"`
 	// ChartImages are the images that its chart or its manifests name, by the references
@@ -118,6 +121,8 @@ type StepImage struct {
 	Ref   string      `json:"ref,omitempty"`   // as that of Step
 	// Commit is as that of Step.
 	Commit string `json:"commit,omitempty"`
+	// RunImage is as that of Step.
+	RunImage string `json:"run_image,omitempty"`
 }
 
 // An ImageAction is what must be done so that an image is in the registry.

@@ -41,6 +41,7 @@ import (
 // kubeconfig for both. In addition to the commands of TestScript there are
 //
 //	upstream VAR IMAGE…   serves images such as redis:7; $VAR is the registry. If there is one already, these images become others; ! upstream VAR ends it
+//	image REF DIR CONFIG  pushes an image for this machine with the files of a directory and with a configuration, which is JSON
 //	smalldisk DIR SIZE    a file system of that size, such as 8m, at DIR
 //	bigfile FILE SIZE     a file of that many bytes that do not compress
 //	patch NAMESPACE DEPLOYMENT PATCH   changes it manually
@@ -145,7 +146,7 @@ func runServers(t *testing.T, dir, home string) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": scriptStatus, "upstream": scriptUpstream(), "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
+			"status": scriptStatus, "upstream": scriptUpstream(), "image": scriptImage, "smalldisk": scriptSmallDisk, "bigfile": scriptBigFile, "await": scriptAwait, "patch": scriptPatch(home), "proxy": scriptProxy(home),
 			"object": scriptObject(home), "create": scriptCreate(home), "vault": scriptVault(), "sigstore": scriptSigstore, "kubelet": scriptKubelet(home), "fetch": scriptFetch, "dialogue": scriptDialogue,
 			"registry": scriptRegistry, "gate": scriptGate(), "killpod": scriptKillPod(home),
 		},

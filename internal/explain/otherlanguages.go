@@ -207,7 +207,7 @@ var foreignNames = map[string]string{
 	"k8s_yaml": "write manifests(\"name\", \"k8s/app.yaml\")", "k8s_objects": "write manifests(\"name\", \"k8s/app.yaml\")", "raw": "write manifests(\"name\", {…})",
 	"k8s_resource": "a service has its ports, stage and labels itself: write application(…, ports = […], stage = …)", "dc_resource": "write application(…) or container(…)",
 	"k8s_kind": "write manifests(\"name\", …): its image fields are deployed as they are", "k8s_kustomize": "write manifests(\"name\", kustomize(\"overlays/prod\"))", "kustomization": "write manifests(\"name\", kustomize(\"overlays/prod\"))", "k8s_custom_deploy": "write manifests(…), or helm(…, chart = chart(…))",
-	"pack":         "write build = buildpack(\"BUILDER\", run_image = \"RUN IMAGE\")",
+	"pack":         "write build = buildpack(\"BUILDER\")",
 	"custom_build": "write application(…, build = command_build([…], inputs = […])), or image = … for one that is built elsewhere", "helm_resource": "write helm(…, chart = chart(…, repo = …))",
 	"helm_repo": "write chart(\"name\", repo = \"https://…\")", "helm_remote": "write helm(…, chart = chart(\"name\", repo = \"https://…\"))", "release": "write helm(…, chart = chart(…))", "helm_release": "write helm(…, chart = chart(…))",
 	"config": "write param(\"name\", default = …): its value comes with --set name=value", "allow_k8s_contexts": "write pipeline(…, allow_contexts = […])",

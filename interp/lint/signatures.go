@@ -10,8 +10,8 @@ import (
 const maxCovers = 100_000
 
 // signatures finds patterns of signed() that cover no image, if all images have names that the
-// plan knows: those of charts and manifests do not, nor what is built for a registry that the
-// plan does not name.
+// plan knows: those of charts and manifests do not, nor run images that builders of buildpacks name, nor
+// what is built for a registry that the plan does not name.
 func (l *planLinter) signatures() {
 	if len(l.plan.Builds) > 0 && l.plan.Pipeline.Registry == "" {
 		return
@@ -19,6 +19,9 @@ func (l *planLinter) signatures() {
 	var images []string
 	for _, b := range l.plan.Builds {
 		images = append(images, l.plan.Pipeline.Registry+"/"+b.ID)
+		if _, ok := b.ImageArgs[plan.BuildpackRun]; b.Buildpack != nil && !ok {
+			return
+		}
 		for _, from := range b.ImageArgs {
 			images = append(images, from.Mirror+from.Ref)
 		}

@@ -78,8 +78,9 @@ type Options struct {
 	// Push stores an image that a program of this machine, or a buildpack, has made at a reference. It is
 	// needed for such builds only.
 	Push func(ctx context.Context, ref string, image remote.Taggable, emit runtime.Emit) (plan.Digest, error)
-	// Pull returns an image of the registry that Push stores to, by digest. It is needed for such
-	// builds only, and must be usable until the image that was made of it is pushed.
+	// Pull returns an image, by digest, of the registry that Push stores to, or a builder image of any
+	// registry (I32). It is needed for such builds only, and must be usable until the image that was made of
+	// it is pushed.
 	Pull func(ctx context.Context, ref string) (*remote.Descriptor, error)
 	// Environ are the variables that all these programs get, as NAME=value. They should be PATH and
 	// HOME: no secret of this process is for them.
@@ -133,6 +134,7 @@ type Builder struct {
 	mu   sync.Mutex
 	seen map[string]seen                // by specification; guarded by mu
 	used map[string][]runtime.BaseImage // by reference of the image; guarded by mu; see Bases
+	runs map[string][]string            // run images, by builder image and platforms; guarded by mu; see RunImages
 
 	cacheFrom time.Time // when the cache is used again; guarded by mu
 }
@@ -147,7 +149,7 @@ var _ runtime.Builder = (*Builder)(nil)
 
 // New returns a builder. It connects on first use.
 func New(opts Options) *Builder {
-	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}, used: map[string][]runtime.BaseImage{}}
+	b := &Builder{opts: opts, pool: newPool(opts), seen: map[string]seen{}, used: map[string][]runtime.BaseImage{}, runs: map[string][]string{}}
 	b.walks.Fresh, b.commits.Fresh = true, true // a file or a branch may have changed since
 	b.checkouts.Dir, b.checkouts.Notice = Checkouts(opts.CacheDir), opts.Notice
 	return b

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -127,28 +126,14 @@ func (b *Builder) cnbImages(ctx context.Context, j job) ([]*cnbImage, error) {
 			m.builder, err = builderOf(builder)
 		}
 		if err != nil {
-			return nil, j.cnbProblem("builder", plan.BuildpackBuilder, err)
+			return nil, cnbProblem(j.spec, "builder", plan.BuildpackBuilder, err)
 		}
 		if m.run, err = imageFor(found[plan.BuildpackRun], m.platform); err != nil {
-			return nil, j.cnbProblem("run image", plan.BuildpackRun, err)
+			return nil, cnbProblem(j.spec, "run image", plan.BuildpackRun, err)
 		}
 		all = append(all, m)
 	}
 	return all, nil
-}
-
-// cnbProblem returns an error of the builder or the base of a build, which is not one of its source.
-func (j job) cnbProblem(what, arg string, err error) error {
-	said := fmt.Errorf("the %s %s %w", what, baseName(j.spec, arg), err)
-	var other *otherPlatformError
-	var unfit *notBuilderError
-	switch {
-	case errors.As(err, &other):
-		return runtime.Advise(problem(j.spec, said, ""), runtime.Advice{Do: "name a " + what + " for that platform, or others with platforms= of buildpack(), and run again"})
-	case errors.As(err, &unfit):
-		return runtime.Advise(problem(j.spec, said, ""), runtime.Advice{Do: unfit.next})
-	}
-	return fmt.Errorf("read the %s %s: %w", what, baseName(j.spec, arg), err)
 }
 
 // runLifecycle builds m on n, and writes the content of the mount of the layout into dir.

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -28,93 +26,6 @@ type cnbImage struct {
 	builder  *cnbBuilder
 	run      v1.Image // its base
 	image    v1.Image // nil: it is not made yet
-}
-
-// A cnbBuilder is what the configuration of a builder image says.
-type cnbBuilder struct {
-	uid, gid int // of the user that buildpacks run as
-	env      []string
-	api      string // the version of the platform API to use
-}
-
-// A notBuilderError says why an image cannot be the builder, as a sentence whose subject is the image.
-type notBuilderError struct{ why, next string }
-
-func (e *notBuilderError) Error() string { return e.why }
-
-// Labels of builder images, see the specification of Cloud Native Buildpacks.
-const (
-	builderLabel = "io.buildpacks.builder.metadata"
-	apisLabel    = "io.buildpacks.lifecycle.apis"
-)
-
-// platformAPIs are the versions of the platform API that pipe knows, the preferred one first. Older ones
-// have no layouts.
-var platformAPIs = [...]string{"0.14", "0.13", "0.12"}
-
-// builderOf reads the configuration of a builder image.
-func builderOf(image v1.Image) (*cnbBuilder, error) {
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	labels := config.Config.Labels
-	if labels[builderLabel] == "" {
-		return nil, &notBuilderError{"is not a builder of Cloud Native Buildpacks: it has no label " + builderLabel, "name a builder with builder= of buildpack(), such as paketobuildpacks/builder-jammy-base, and run again"}
-	}
-	type apis struct {
-		Platform struct{ Deprecated, Supported []string }
-	}
-	var meta struct{ Lifecycle struct{ APIs apis } }
-	err = json.Unmarshal([]byte(labels[builderLabel]), &meta)
-	if text := labels[apisLabel]; text != "" && err == nil {
-		err = json.Unmarshal([]byte(text), &meta.Lifecycle.APIs)
-	}
-	const repair = "use another version of the builder, and run again"
-	if err != nil {
-		return nil, &notBuilderError{fmt.Sprintf("has a label that cannot be read: %v", err), repair}
-	}
-	out := &cnbBuilder{env: config.Config.Env}
-	has := slices.Concat(meta.Lifecycle.APIs.Platform.Supported, meta.Lifecycle.APIs.Platform.Deprecated)
-	for _, api := range platformAPIs {
-		if out.api == "" && slices.Contains(has, api) {
-			out.api = api
-		}
-	}
-	if out.api == "" {
-		return nil, &notBuilderError{
-			fmt.Sprintf("has a lifecycle with the versions %s of the platform API, and pipe needs one of %s", list(has), list(platformAPIs[:])),
-			"use a builder whose lifecycle is at least 0.17, or a newer pipe, and run again",
-		}
-	}
-	for _, id := range []struct {
-		name string
-		to   *int
-	}{{"CNB_USER_ID", &out.uid}, {"CNB_GROUP_ID", &out.gid}} {
-		value, ok := variable(out.env, id.name)
-		if *id.to, err = strconv.Atoi(value); !ok || err != nil || *id.to < 0 {
-			return nil, &notBuilderError{fmt.Sprintf("is not a complete builder: its variable %s is %q, not the number of a user or a group", id.name, value), repair}
-		}
-	}
-	return out, nil
-}
-
-// list returns names with commas; "none" if there are none.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
-// variable returns the value of a variable in an environment.
-func variable(env []string, name string) (string, bool) {
-	for _, v := range slices.Backward(env) {
-		if value, ok := strings.CutPrefix(v, name+"="); ok {
-			return value, true
-		}
-	}
-	return "", false
 }
 
 // runLayout returns the mount of the layout: the base of m without its layers, which the lifecycle does

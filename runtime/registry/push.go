@@ -11,15 +11,16 @@ import (
 	"github.com/pipelinefile/pipe/runtime"
 )
 
-// Pull returns the image at a reference by digest. Its content is read when it is used, within ctx.
+// Pull returns the image at a reference of any registry, from where it is read (I8). Its content is read
+// when it is used, within ctx.
 func (r *Registry) Pull(ctx context.Context, ref string) (*remote.Descriptor, error) {
-	from, err := r.parse(ref)
+	image, err := r.parse(ref)
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.get(ctx, from, discard)
+	_, found, at, err := inPlaces(ctx, r, image, func(from name.Reference) (*remote.Descriptor, error) { return r.get(ctx, from, discard) })
 	if err != nil {
-		return nil, fmt.Errorf("read the image %s: %w", show(from), r.explain(ctx, from, err))
+		return nil, fmt.Errorf("read the image %s: %w", show(image), r.explainFound(ctx, at, err))
 	}
 	return found, nil
 }

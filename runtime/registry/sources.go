@@ -54,25 +54,31 @@ type located struct {
 // find looks up an image of any registry, in each place where it may be read until one has it.
 // If none has it, the error is that of the last one, for which ref is returned.
 func (r *Registry) find(ctx context.Context, image name.Reference, emit runtime.Emit) (f located, ref name.Reference, err error) {
+	f.sources, f.digest, ref, err = inPlaces(ctx, r, image, func(source name.Reference) (v1.Hash, error) { return r.head(ctx, source, emit) })
+	return f, ref, err
+}
+
+// inPlaces calls read for each place where an image may be read until one has it, and returns that place
+// and those after it. If none has it, the error is that of the last one, for which ref is returned.
+func inPlaces[T any](ctx context.Context, r *Registry, image name.Reference, read func(source name.Reference) (T, error)) (from []name.Reference, found T, ref name.Reference, err error) {
 	all, err := r.sources(image)
 	if err != nil {
-		return located{}, image, err
+		return nil, found, image, err
 	}
 	var before []string
 	for i, source := range all {
-		var digest v1.Hash
-		if digest, err = r.head(ctx, source, emit); err == nil {
-			return located{digest, all[i:]}, source, nil
+		if found, err = read(source); err == nil {
+			return all[i:], found, source, nil
 		}
 		if ctx.Err() != nil || i == len(all)-1 {
 			if len(before) > 0 {
 				err = &afterOthers{err, strings.Join(before, "; ")}
 			}
-			return located{}, source, err
+			return nil, found, source, err
 		}
 		before = append(before, r.explain(ctx, source, err).Error())
 	}
-	return located{}, image, errors.New("it is read nowhere")
+	return nil, found, image, errors.New("it is read nowhere")
 }
 
 // A configError says that registries.conf cannot be used.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -135,4 +136,26 @@ func TestMistakeInRegistries(t *testing.T) {
 		t.Fatal(err)
 	}
 	mirror(t, r, u.addr+"/web:1")
+}
+
+// TestPullFromElsewhere: Pull reads an image from where its registry is read.
+func TestPullFromElsewhere(t *testing.T) {
+	t.Parallel()
+	s, origin, elsewhere := ours(t), newUpstream(t), newUpstream(t)
+	digest := push(t, elsewhere.addr+"/hub/acme/builder:1", image(t))
+	r := withRegistries(t, s.Addr, oneMirror, origin.addr, elsewhere.addr+"/hub")
+	found, err := r.Pull(t.Context(), origin.addr+"/acme/builder@"+string(digest))
+	if err != nil || found.Digest.String() != string(digest) {
+		t.Fatalf("Pull = %v, %v", found, err)
+	}
+	img, err := found.Image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := img.RawConfigFile(); err != nil {
+		t.Errorf("its configuration: %v", err)
+	}
+	if _, err := r.Pull(t.Context(), origin.addr+"/acme/none:1"); !errors.Is(err, runtime.ErrNotFound) || !strings.Contains(err.Error(), "before it, its mirrors") {
+		t.Errorf("Pull of an image that is nowhere: %v", err)
+	}
 }

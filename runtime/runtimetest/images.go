@@ -130,8 +130,9 @@ type Builder struct {
 
 	mu       sync.Mutex
 	sources  map[string]string
-	branches []string          // git, NUL, branch
-	commits  map[string]string // by git, NUL, ref
+	branches []string                 // git, NUL, branch
+	runs     map[plan.Digest][]string // run images, by the builder image that names them
+	commits  map[string]string        // by git, NUL, ref
 }
 
 // SetSource sets the content of the source at path: other content results in another
@@ -167,6 +168,30 @@ func (b *Builder) identity(spec plan.BuildSpec) (plan.Digest, error) {
 		data = fmt.Append(data, arg, spec.Bases[arg].Identity)
 	}
 	return plan.DigestOf(append(data, content...)), nil
+}
+
+// SetRunImages sets the run images that a builder image names, which is named by its digest.
+func (b *Builder) SetRunImages(digest plan.Digest, names ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.runs == nil {
+		b.runs = make(map[plan.Digest][]string)
+	}
+	b.runs[digest] = names
+}
+
+// RunImages implements [runtime.Builder].
+func (b *Builder) RunImages(ctx context.Context, spec plan.BuildSpec) ([]string, error) {
+	if err := b.world.step(ctx, "Builder.RunImages", spec.ID); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, _, digest := plan.CutImage(spec.Bases[plan.BuildpackBuilder].Ref)
+	if names := b.runs[plan.Digest(digest)]; len(names) > 0 {
+		return names, nil
+	}
+	return nil, fmt.Errorf("%s names no run image", digest)
 }
 
 // SetBranch adds a branch to a git repository.

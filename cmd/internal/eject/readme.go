@@ -85,7 +85,11 @@ func writeBuildpack(b *strings.Builder, made *plan.BuildSpec) {
 		from := made.ImageArgs[arg]
 		return cmp.Or(from.Mirror+from.Ref, "IMAGE-OF-"+strings.ToUpper(from.Build))
 	}
-	words := []string{"pack", "build", "REGISTRY/IMAGE", "--publish", "--builder", of(plan.BuildpackBuilder), "--run-image", of(plan.BuildpackRun), "--path", cmp.Or(made.Source.Path, ".")}
+	words := []string{"pack", "build", "REGISTRY/IMAGE", "--publish", "--builder", of(plan.BuildpackBuilder)}
+	if _, ok := made.ImageArgs[plan.BuildpackRun]; ok {
+		words = append(words, "--run-image", of(plan.BuildpackRun))
+	}
+	words = append(words, "--path", cmp.Or(made.Source.Path, "."))
 	for _, name := range slices.Sorted(maps.Keys(made.Buildpack.Env)) {
 		words = append(words, "--env", name+"="+made.Buildpack.Env[name])
 	}

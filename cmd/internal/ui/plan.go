@@ -147,7 +147,7 @@ func services(b *strings.Builder, x index, stage string) {
 			if name != "" {
 				of = name + ": "
 			}
-			fmt.Fprintf(b, "      %s%s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from), commitOf(x, s.Name, name, from))
+			fmt.Fprintf(b, "      %s%s%s\n", of, imageOf(x, plan.ImageKey(s.Name, name), from), runImageOf(x, s.Name, name, from)+commitOf(x, s.Name, name, from))
 		}
 		if text := s.OthersImages(); text != "" {
 			fmt.Fprintf(b, "      images: %s\n", text)
@@ -238,20 +238,36 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 
 // commitOf names the commit of the git source of an image, unless the source names it itself.
 func commitOf(x index, service, name string, from plan.ImageSource) string {
-	step := x.steps[service]
-	commit := step.Commit
-	if name != "" {
-		i := slices.IndexFunc(step.Images, func(im runtime.StepImage) bool { return im.Name == name })
-		if i < 0 {
-			return ""
-		}
-		commit = step.Images[i].Commit
-	}
-	build := x.builds[from.Build]
+	commit, build := x.stepImage(service, name).Commit, x.builds[from.Build]
 	if commit == "" || build == nil || build.Source.Ref == commit {
 		return ""
 	}
 	return ", commit " + commit[:min(len(commit), 12)]
+}
+
+// runImageOf names the run image of an image that buildpacks make, if the plan names none.
+func runImageOf(x index, service, name string, from plan.ImageSource) string {
+	build := x.builds[from.Build]
+	if build == nil || build.Buildpack == nil || build.ImageArgs[plan.BuildpackRun] != (plan.ImageSource{}) {
+		return ""
+	}
+	if of := x.stepImage(service, name).RunImage; of != "" {
+		return fmt.Sprintf(", with %s as %s, which the builder names", of, plan.BuildpackRun)
+	}
+	return ", with the run image that the builder names"
+}
+
+// stepImage returns what is to be done with an image of a service.
+func (x index) stepImage(service, name string) runtime.StepImage {
+	step := x.steps[service]
+	if name == "" {
+		return runtime.StepImage{Image: step.Image, Ref: step.Ref, Commit: step.Commit, RunImage: step.RunImage}
+	}
+	i := slices.IndexFunc(step.Images, func(im runtime.StepImage) bool { return im.Name == name })
+	if i < 0 {
+		return runtime.StepImage{}
+	}
+	return step.Images[i]
 }
 
 // program returns the program of a command, without its arguments.

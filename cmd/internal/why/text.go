@@ -129,7 +129,11 @@ func madeBy(b *plan.BuildSpec, dockerfile string) []string {
 		}
 		return append(lines, variables(b.Go.Env)...)
 	case b.Buildpack != nil:
-		return append([]string{"buildpacks of " + baseOf(b.ImageArgs[plan.BuildpackBuilder]) + ", on " + baseOf(b.ImageArgs[plan.BuildpackRun])}, variables(b.Buildpack.Env)...)
+		on := "the run image that the builder names"
+		if run, ok := b.ImageArgs[plan.BuildpackRun]; ok {
+			on = baseOf(run)
+		}
+		return append([]string{"buildpacks of " + baseOf(b.ImageArgs[plan.BuildpackBuilder]) + ", on " + on}, variables(b.Buildpack.Env)...)
 	case c == nil:
 		return []string{"Dockerfile " + dockerfile}
 	}

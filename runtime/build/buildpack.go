@@ -89,7 +89,10 @@ func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (p
 	var pushed plan.Digest
 	r := &programs{spec: j.spec, progress: newProgress(emit, redact.URLs)}
 	err = r.step("push the image", func(digest.Digest) error {
-		pushed, err = b.opts.Push(ctx, j.ref, image, emit)
+		warn := b.attachSBOMs(ctx, j.spec, j.withPackages(made), j.ref, emit) // first, so that an image that has its own reference is complete
+		if pushed, err = b.opts.Push(ctx, j.ref, image, emit); err == nil {
+			warn()
+		}
 		return err
 	})
 	if err == nil {

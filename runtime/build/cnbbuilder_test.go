@@ -59,7 +59,7 @@ version = "1"
 	for id, scripts := range map[string][2]string{"greet/1": {detect, build}, "other/2": {"exit 100", "exit 1"}} {
 		of, version, _ := strings.Cut(id, "/")
 		dir := "cnb/buildpacks/test_" + id + "/"
-		f[dir+"buildpack.toml"] = fmt.Sprintf("api = \"0.10\"\n[buildpack]\nid = \"test/%s\"\nversion = \"%s\"\nname = \"Test\"\n[[targets]]\nos = \"linux\"\n", of, version)
+		f[dir+"buildpack.toml"] = fmt.Sprintf("api = \"0.10\"\n[buildpack]\nid = \"test/%s\"\nversion = \"%s\"\nname = \"Test\"\nsbom-formats = [\"application/vnd.cyclonedx+json\", \"application/spdx+json\", \"application/vnd.syft+json\"]\n[[targets]]\nos = \"linux\"\n", of, version)
 		f[dir+"bin/detect*"] = "#!/bin/sh\nset -eu\n" + scripts[0] + "\n"
 		f[dir+"bin/build*"] = "#!/bin/sh\nset -eu\n" + scripts[1] + "\n"
 	}

@@ -68,7 +68,7 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	}
 	var made plan.Digest
 	err = r.step("push the image", func(digest.Digest) error {
-		warn := r.attachSBOMs(ctx, ref, emit) // first, so that an image that has its own reference is complete
+		warn := b.attachSBOMs(ctx, spec, r.made, ref, emit) // first, so that an image that has its own reference is complete
 		if made, err = b.opts.Push(ctx, ref, image, emit); err == nil {
 			warn()
 		}
@@ -131,9 +131,9 @@ type programs struct {
 	scratch   string // a temporary directory
 	platforms []string
 	progress  *progress
-	name      string   // of the last program
-	tail      []string // the last lines of its output
-	made      []goMade // the images of a Go program, by platform
+	name      string      // of the last program
+	tail      []string    // the last lines of its output
+	made      []madeImage // the images of a Go program, by platform
 }
 
 // A process is one run of a program.

@@ -31,7 +31,25 @@ func commandSpec(args ...string) plan.BuildSpec {
 // commandBuilder returns a builder for commands, which pushes what they write.
 func commandBuilder(t testing.TB, dir string, addresses ...string) *build.Builder {
 	t.Helper()
-	b := build.New(build.Options{
+	return withOptions(t, pushingOptions(t, dir, addresses...))
+}
+
+// withOptions returns a builder that is closed after the test.
+func withOptions(t testing.TB, o build.Options) *build.Builder {
+	t.Helper()
+	b := build.New(o)
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// pushingOptions are the options of a builder that reads images and pushes those that it does not build itself.
+func pushingOptions(t testing.TB, dir string, addresses ...string) build.Options {
+	t.Helper()
+	return build.Options{
 		Dir: dir, Addresses: addresses, CacheDir: t.TempDir(), Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere"},
 		Pull: func(ctx context.Context, ref string) (*remote.Descriptor, error) {
 			from, err := name.ParseReference(ref)
@@ -55,13 +73,7 @@ func commandBuilder(t testing.TB, dir string, addresses ...string) *build.Builde
 			}
 			return plan.DigestOf(raw), pusher.Push(ctx, to, image)
 		},
-	})
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
+	}
 }
 
 // TestCommandBuilder runs the contract tests of all builders with commands.

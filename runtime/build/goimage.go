@@ -118,7 +118,7 @@ func platformIn(p ocispecs.Platform) *v1.Platform {
 }
 
 // goProgram compiles the program for a platform, and returns its image.
-func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p ocispecs.Platform) (made goMade, err error) {
+func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p ocispecs.Platform) (made madeImage, err error) {
 	g := r.spec.Go
 	to := strings.ReplaceAll(platforms.Format(p), "/", "_")
 	file := filepath.Join(r.scratch, to)
@@ -140,28 +140,28 @@ func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p oci
 	dir, err := below(r.top, path.Join(r.spec.Source.Path, g.Package))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !isFolder(dir):
-		return goMade{}, r.wrong(fmt.Errorf("there is no directory %s, the package", path.Join(r.spec.Source.Path, g.Package)))
+		return madeImage{}, r.wrong(fmt.Errorf("there is no directory %s, the package", path.Join(r.spec.Source.Path, g.Package)))
 	case err != nil:
-		return goMade{}, r.wrong(fmt.Errorf("the package %s: %w", g.Package, err))
+		return madeImage{}, r.wrong(fmt.Errorf("the package %s: %w", g.Package, err))
 	}
 	flags := append([]string{"-buildvcs=false"}, g.Flags...)
 	if err := r.onlyInputs(ctx, dir, env, flags); err != nil {
-		return goMade{}, err
+		return madeImage{}, err
 	}
 	args := append(append([]string{"go", "build", "-o", file}, flags...), ".")
 	name := clip(append(append([]string{"go", "build"}, g.Flags...), "./"+path.Clean(g.Package), "for", platforms.Format(p)))
 	if err := r.run(ctx, process{name: name, args: args, env: env, dir: dir}); err != nil {
-		return goMade{}, err
+		return madeImage{}, err
 	}
 	image, err := r.baseFor(base, p)
 	if err != nil {
-		return goMade{}, err
+		return madeImage{}, err
 	}
 	if image, err = withProgram(image, file, g.Program()); err != nil {
-		return goMade{}, err
+		return madeImage{}, err
 	}
 	packages, unknown := goPackages(file, basesOf(r.spec, plan.GoBase))
-	return goMade{image, platformIn(p), packages, unknown}, nil
+	return madeImage{image, platformIn(p), packages, unknown}, nil
 }
 
 // goPackage is what go list says of a package.

@@ -21,8 +21,9 @@ import (
 	"github.com/pipelinefile/pipe/runtime/sbom"
 )
 
-// A goMade is the image of a Go program for a platform.
-type goMade struct {
+// A madeImage is an image for a platform that pipe knows the packages of: that of a Go program, or one that
+// buildpacks have made.
+type madeImage struct {
 	image    v1.Image
 	platform *v1.Platform
 	packages []sbom.Package
@@ -72,7 +73,7 @@ const attestationManifest = "application/vnd.docker.attestation.manifest.v1+json
 
 // withSBOMs returns an index of images with the SBOM of each, as BuildKit writes it. It depends on the
 // images alone.
-func withSBOMs(of string, all []goMade) (v1.ImageIndex, error) {
+func withSBOMs(of string, all []madeImage) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, made := range all {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
@@ -106,19 +107,21 @@ func withSBOMs(of string, all []goMade) (v1.ImageIndex, error) {
 	return index, nil
 }
 
-// attachSBOMs pushes the SBOMs of the images of a Go program beside ref (I13). It returns a function
-// that warns if that has failed, for when the image itself has been pushed.
-func (r *programs) attachSBOMs(ctx context.Context, ref string, emit runtime.Emit) (warn func()) {
-	if r.builder.opts.Attest.Beside == nil || len(r.made) == 0 {
+// attachSBOMs pushes the SBOMs of the images of spec beside ref (I13). It returns a function that warns if
+// that has failed, for when the image itself has been pushed.
+func (b *Builder) attachSBOMs(ctx context.Context, spec plan.BuildSpec, made []madeImage, ref string, emit runtime.Emit) (warn func()) {
+	if b.opts.Attest.Beside == nil || len(made) == 0 {
 		return func() {}
 	}
-	index, err := withSBOMs(r.spec.ID, r.made)
-	if err == nil {
-		_, err = r.builder.opts.Push(ctx, r.builder.opts.Attest.Beside(ref), index, emit)
+	const hint = "the image is complete without it"
+	index, err := withSBOMs(spec.ID, made)
+	if err != nil {
+		return func() { job{spec: spec}.warn(emit, "SBOM", err.Error(), hint) }
 	}
+	_, err = b.opts.Push(ctx, b.opts.Attest.Beside(ref), index, emit)
 	return func() {
 		if err != nil {
-			job{spec: r.spec}.warn(emit, "SBOM", fmt.Sprintf("it cannot be attached: %v", err), "the image is complete without it; it needs a registry that accepts an OCI image index")
+			job{spec: spec}.warn(emit, "SBOM", fmt.Sprintf("it cannot be attached: %v", err), hint+"; it needs a registry that accepts an OCI image index")
 		}
 	}
 }

@@ -5,7 +5,7 @@ GO ?= go
 MODULES := $(shell git ls-files '*/go.mod' ':!tools' | xargs -r -n1 dirname)
 
 # The servers that tests must start: one that cannot be started fails, where plain "go test" would skip.
-REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,real,postgres,redis,editor,ssh
+REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,sbom,real,postgres,redis,editor,ssh
 
 # Packages that are tested at the same time: one more than processors, as tests wait for servers for much of their time.
 PACKAGES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -32,6 +32,9 @@ secrets: ## build bin/pipe-secrets, the clients of managers of secrets; minutes 
 sigstore: ## build bin/pipe-sigstore, which signs images without keys, and an instance of Sigstore for tests; a minute the first time, then kept
 	cd cmd/pipe-sigstore && $(GO) build -ldflags '-s -w' -o ../../bin/pipe-sigstore . && $(GO) build -ldflags '-s -w' -o ../../bin/sigstore-trial ./trial
 
+sbom: ## build bin/pipe-sbom-linux-ARCH for this architecture, which builders make the SBOMs of images with
+	cd cmd/pipe-sbom && CGO_ENABLED=0 GOOS=linux $(GO) build -ldflags '-s -w' -o ../../bin/pipe-sbom-linux-$$($(GO) env GOARCH) .
+
 buildkit: ## build bin/buildkitd and bin/buildctl, which tests run in a cluster and benchmarks measure against; minutes the first time, then kept
 	CGO_ENABLED=0 $(GO) build -C tools/buildkit -ldflags '-s -w' -o $(CURDIR)/bin/ github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 
@@ -47,7 +50,7 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster secrets sigstore buildkit lifecycle lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+test: deps build cluster secrets sigstore sbom buildkit lifecycle lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm setcap:libcap2-bin
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
@@ -88,4 +91,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets sigstore buildkit lifecycle deps demo demo-stop test lint extension kills large bench generate fuzz clean
+.PHONY: help build cluster secrets sigstore sbom buildkit lifecycle deps demo demo-stop test lint extension kills large bench generate fuzz clean

@@ -66,7 +66,7 @@ func quoted(cell string) (all []string) {
 var (
 	noImports   = []string{"net", "net/http", "os/exec", "os/signal", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
 	noFunctions = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.Tick", "os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.Getwd", "os.Hostname"}
-	ownModules  = []string{"cmd/pipe-cluster", "cmd/pipe-secrets", "cmd/pipe-sigstore", "tools"} // of which nothing here may import anything, nor they of us
+	ownModules  = []string{"cmd/pipe-cluster", "cmd/pipe-sbom", "cmd/pipe-secrets", "cmd/pipe-sigstore", "tools"} // of which nothing here may import anything, nor they of us
 )
 
 // hermeticPackages returns the packages that docs/design.md calls hermetic.

@@ -179,14 +179,14 @@ MANIFESTS: str
 
 def load(module: str, *names: str, **renamed: str) -> None: ...
 
-def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = [], sign: Signing_key | None = None, verify: list[Signed] = [], scan: Scan | None = None) -> None:
+def pipeline(name: str, *, namespace: str | None = None, registry: str | None = None, sbom: str | bool | None = None, build_parallelism: int = 7, deploy_parallelism: int = 7, build_ahead: bool = False, allow_contexts: list[str] = [], sign: Signing_key | None = None, verify: list[Signed] = [], scan: Scan | None = None) -> None:
     """Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.
 
     Args:
         name: a DNS label
         namespace: the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; "{pipeline}-{environment}" if not given
         registry: where images are kept, such as "ghcr.io/owner/shop"; --registry or the embedded one if not given
-        sbom: the image of the scanner with which builders make an SBOM of each image, such as "docker/buildkit-syft-scanner:stable-1"; only the images of go_image() have one if not given
+        sbom: the image of the scanner with which builders make an SBOM of each image, such as "docker/buildkit-syft-scanner:stable-1"; False: none is made; pipe-sbom, if it is installed beside pipe, if not given
         build_parallelism: the maximum number of concurrent builds
         deploy_parallelism: the maximum number of concurrent deploys
         build_ahead: let idle build slots build for later stages

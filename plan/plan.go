@@ -42,7 +42,8 @@ type Pipeline struct {
 	Registry          string   `json:"registry,omitempty"`       // where images are kept; empty: as set for each run
 	BuildParallelism  int      `json:"build_parallelism"`        // maximum number of concurrent builds; default DefaultParallelism
 	DeployParallelism int      `json:"deploy_parallelism"`       // maximum number of concurrent deploys; default DefaultParallelism
-	SBOM              string   `json:"sbom,omitempty"`           // the image with which builders make the SBOMs of images (I13); empty: they make none
+	SBOM              string   `json:"sbom,omitempty"`           // the image with which builders make the SBOMs of images (I13); empty: they use the program pipe-sbom, if it is installed
+	NoSBOM            bool     `json:"no_sbom,omitempty"`        // builders make no SBOMs; SBOM is empty then
 	BuildAhead        bool     `json:"build_ahead,omitempty"`    // idle build slots build for later stages
 	AllowContexts     []string `json:"allow_contexts,omitempty"` // kubeconfig contexts that watch mode may use (C6)
 	// Sign says how the images that are built are signed (I15); nil: they are not.

@@ -357,6 +357,7 @@ func TestParts(t *testing.T) {
 		want    func(local.Options) bool
 	}{
 		{"file", nil, nil, func(o local.Options) bool { return o.Registry == "registry.example.com/shop" && o.SBOM == "scanner:1" }},
+		{"scanner", nil, nil, func(o local.Options) bool { return !o.NoSBOM }},
 		{"variable", []string{"PIPE_REGISTRY=v.example.com"}, nil, func(o local.Options) bool { return o.Registry == "v.example.com" }},
 		{"flag", []string{"PIPE_REGISTRY=v.example.com"}, []string{"--registry", "f.example.com"}, func(o local.Options) bool { return o.Registry == "f.example.com" }},
 		{"buildkit host", []string{"BUILDKIT_HOST=unix:///x"}, nil, func(o local.Options) bool { return cmp.Equal(o.BuildKit, []string{"unix:///x"}) }},
@@ -381,10 +382,10 @@ func TestParts(t *testing.T) {
 func TestWatchDoesNotScan(t *testing.T) {
 	b := newBench(t, oneApp)
 	e := evaluation{plan: &plan.Plan{Pipeline: plan.Pipeline{SBOM: "scanner:1"}}, workspace: b.dir}
-	if _, err := b.openParts(t.Context(), &cobra.Command{}, partFlags{}, e, false); err != nil || b.opened.SBOM != "scanner:1" {
+	if _, err := b.openParts(t.Context(), &cobra.Command{}, partFlags{}, e, false); err != nil || b.opened.SBOM != "scanner:1" || b.opened.NoSBOM {
 		t.Errorf("a run opens %q, %v, want the scanner", b.opened.SBOM, err)
 	}
-	if _, err := b.openWarm(t.Context(), &cobra.Command{}, partFlags{}, e); err != nil || b.opened.SBOM != "" {
+	if _, err := b.openWarm(t.Context(), &cobra.Command{}, partFlags{}, e); err != nil || !b.opened.NoSBOM {
 		t.Errorf("watch mode opens %q, %v, want none", b.opened.SBOM, err)
 	}
 }

@@ -34,7 +34,7 @@ func (a *app) openWarm(ctx context.Context, cmd *cobra.Command, f partFlags, e e
 		return nil, err
 	}
 	opts.Warm = true
-	opts.SBOM = "" // scanning takes longer than many builds
+	opts.NoSBOM = true // scanning takes longer than many builds
 	return a.openWith(ctx, cmd, opts)
 }
 
@@ -79,7 +79,7 @@ func (a *app) partOptions(cmd *cobra.Command, f partFlags, e evaluation, passive
 		opts.Registry = e.plan.Pipeline.Registry
 	}
 	if e.plan != nil {
-		opts.SBOM = e.plan.Pipeline.SBOM
+		opts.SBOM, opts.NoSBOM = e.plan.Pipeline.SBOM, e.plan.Pipeline.NoSBOM
 	}
 	if host, _ := a.env("BUILDKIT_HOST"); len(opts.BuildKit) == 0 && host != "" {
 		opts.BuildKit = []string{host}

@@ -8,6 +8,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"go.starlark.net/starlark"
 
+	"github.com/pipelinefile/pipe/internal/convert"
 	"github.com/pipelinefile/pipe/internal/explain"
 	"github.com/pipelinefile/pipe/plan"
 )
@@ -16,7 +17,7 @@ type pipelineArgs struct {
 	Name              string      `arg:"name" help:"a DNS label"`
 	Namespace         string      `arg:"namespace,kw" default:"None" help:"the Kubernetes namespace of an environment; {pipeline} and {environment} stand for the two names; \"{pipeline}-{environment}\" if not given"`
 	Registry          string      `arg:"registry,kw" default:"None" help:"where images are kept, such as \"ghcr.io/owner/shop\"; --registry or the embedded one if not given"`
-	SBOM              string      `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; only the images of go_image() have one if not given"`
+	SBOM              sbomArg     `arg:"sbom,kw" default:"None" help:"the image of the scanner with which builders make an SBOM of each image, such as \"docker/buildkit-syft-scanner:stable-1\"; False: none is made; pipe-sbom, if it is installed beside pipe, if not given"`
 	BuildParallelism  int         `arg:"build_parallelism,kw" default:"7" help:"the maximum number of concurrent builds"`
 	DeployParallelism int         `arg:"deploy_parallelism,kw" default:"7" help:"the maximum number of concurrent deploys"`
 	BuildAhead        bool        `arg:"build_ahead,kw" default:"False" help:"let idle build slots build for later stages"`
@@ -24,6 +25,29 @@ type pipelineArgs struct {
 	Sign              *SigningKey `arg:"sign,kw" default:"None" help:"who signs the images that are built: signing_key() or keyless()"`
 	Verify            []*Signed   `arg:"verify,kw" default:"[]" help:"which images must be signed before they are deployed, and by whom: a list of signed()"`
 	Scan              *Scan       `arg:"scan,kw" default:"None" help:"how images are scanned for vulnerabilities before they are deployed: scan()"`
+}
+
+// sbomArg is the image of a scanner, or False.
+type sbomArg struct {
+	scanner string
+	off     bool
+}
+
+func (sbomArg) TypeName() string { return "str | bool" }
+
+// Unpack accepts both.
+func (a *sbomArg) Unpack(v starlark.Value) error {
+	if b, ok := v.(starlark.Bool); ok {
+		if b {
+			return explain.Errorf("want the image of a scanner or False, got True").WithHint("leave it out: the images that are built have SBOMs if pipe-sbom is installed")
+		}
+		a.off = true
+		return nil
+	}
+	if p := convert.String(&a.scanner, v); p != nil {
+		return convert.Want("str or False", v)
+	}
+	return nil
 }
 
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",
@@ -40,8 +64,8 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 				c.wrong("registry", explain.Errorf("%q is not a valid registry", explain.Clip(a.Registry)).WithHint(`write, for example, "ghcr.io/owner/shop", without https://`))
 			}
 		}
-		if a.SBOM != "" {
-			c.wrong("sbom", checkImage(a.SBOM))
+		if a.SBOM.scanner != "" {
+			c.wrong("sbom", checkImage(a.SBOM.scanner))
 		}
 		if n := a.BuildParallelism; n < 1 || n > 1000 {
 			c.wrong("build_parallelism", explain.Errorf("want 1 to 1000, got %d", n))
@@ -55,7 +79,7 @@ var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets opti
 		}
 		s.Pipeline = &plan.Pipeline{
 			Name: a.Name, Namespace: a.Namespace, Registry: a.Registry, BuildParallelism: a.BuildParallelism, DeployParallelism: a.DeployParallelism,
-			SBOM: a.SBOM, BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
+			SBOM: a.SBOM.scanner, NoSBOM: a.SBOM.off, BuildAhead: a.BuildAhead, AllowContexts: a.AllowContexts, Pos: c.Pos(),
 		}
 		if a.Sign != nil {
 			s.Pipeline.Sign = &a.Sign.plan

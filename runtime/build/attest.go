@@ -68,13 +68,13 @@ func (j job) warn(emit runtime.Emit, lacks, why, hint string) {
 // publish builds and pushes j with its attestations, and then gives the image its own reference.
 func (b *Builder) publish(ctx context.Context, n *node, j job, beside string, emit runtime.Emit) (plan.Digest, error) {
 	_, err := b.solve(ctx, n, j, beside, emit)
-	if err != nil && j.scanner != "" && ctx.Err() == nil && mayBeScanner(err) {
+	if err != nil && j.scanner.Image != "" && ctx.Err() == nil && mayBeScanner(err) {
 		// What was built is in the cache of the builder.
 		without := j
-		without.scanner = ""
+		without.scanner = Scanner{}
 		_, again := b.solve(ctx, n, without, beside, emit)
 		if again == nil {
-			j.warn(emit, "SBOM", fmt.Sprintf("the scanner %s failed: %v", j.scanner, err), "the output of the scanner is in the log of the build; correct sbom= of pipeline(), or leave it out")
+			j.warn(emit, "SBOM", fmt.Sprintf("the scanner %s failed: %v", j.scanner.Image, err), "the output of the scanner is in the log of the build; "+j.scanner.Hint)
 		}
 		err = again
 	}

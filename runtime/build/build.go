@@ -100,10 +100,15 @@ type Attest struct {
 	Beside func(ref string) string
 	// Publish gives the image of the index at beside its own reference, and returns its digest.
 	Publish func(ctx context.Context, beside, ref string) (plan.Digest, error)
-	// Scanner returns the image with which builders make the SBOM of an image (I13), by digest,
-	// from where they can pull it; "" if it cannot be used, which Scanner itself reports. Nil:
-	// BuildKit makes none.
-	Scanner func(ctx context.Context, emit runtime.Emit) string
+	// Scanner returns what builders make the SBOM of an image with (I13); nothing if it cannot be used,
+	// which Scanner itself reports. Nil: BuildKit makes none.
+	Scanner func(ctx context.Context, emit runtime.Emit) Scanner
+}
+
+// A Scanner makes SBOMs of images inside of builders, by BuildKit's protocol. The zero value makes none.
+type Scanner struct {
+	Image string // by digest, from where builders can pull it
+	Hint  string // what the user can do if it fails
 }
 
 // TLS configures mutual TLS.

@@ -25,7 +25,7 @@ type job struct {
 	src     *source
 	ref     string
 	secrets map[string]runtime.Secret
-	scanner string // the image that makes the SBOM, by digest; empty: it is not made
+	scanner Scanner // makes the SBOM
 }
 
 // solve builds and pushes j on n, once. to is where it is pushed: the reference of the image, or
@@ -59,8 +59,8 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 		// Without the build arguments, as those of mode=max may be anything.
 		opt.FrontendAttrs["attest:provenance"] = "mode=min"
 		opt.Exports[0].Attrs["oci-artifact"] = "true" // the provenance names the image as its subject
-		if j.scanner != "" {
-			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner
+		if j.scanner.Image != "" {
+			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner.Image
 		}
 	}
 	if n.groupsCommands() {
@@ -70,7 +70,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	if opt.Session, err = b.attachables(j); err != nil {
 		return "", err
 	}
-	from := &sources{tags: &b.tags, scanner: j.scanner}
+	from := &sources{tags: &b.tags, scanner: j.scanner.Image}
 	if n.reports() {
 		opt.SourcePolicyProvider = policysession.NewPolicyProvider(from.check)
 	}

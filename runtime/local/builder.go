@@ -30,6 +30,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	if err != nil {
 		return nil, err
 	}
+	r.scanners = scannerPrograms(opts.Executable)
 	embedded := embeddedBuilder(opts)
 	r.close = append(r.close, embedded.Close)
 	b := build.New(build.Options{
@@ -56,7 +57,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 			Publish: func(ctx context.Context, beside, ref string) (plan.Digest, error) {
 				return r.images.Publish(ctx, beside, ref)
 			},
-			Scanner: r.scanner(opts.SBOM),
+			Scanner: r.scanner(opts),
 		},
 	})
 	r.close = append(r.close, b.Close)

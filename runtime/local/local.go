@@ -39,7 +39,8 @@ type Options struct {
 	Environ     []string         // what programs that make images get of the environment, as NAME=value: PATH and HOME
 	BuildKitTLS string           // a directory with ca.pem, cert.pem and key.pem, for builders at tcp://
 	BuildCache  string           // a repository in which builders keep their cache; empty: each has its own only
-	SBOM        string           // the image with which builders make the SBOMs of images (I13); empty: they make none
+	SBOM        string           // the image with which builders make the SBOMs of images (I13); empty: pipe-sbom beside Executable, if it is there
+	NoSBOM      bool             // builders make no SBOMs
 	Kubeconfig  string           // a file; empty: $KUBECONFIG or ~/.kube/config
 	Context     string           // of the kubeconfig; empty: its current one
 	Local       bool             // use the local Kubernetes, which is started if it is not running (C5)
@@ -94,6 +95,7 @@ type Runtime struct {
 	refresh  func()           // forgets base images; set if warm is
 	embedded *trusted         // the embedded registry; nil: another one is used
 	images   *registry.Registry
+	scanners []scannerProgram // pipe-sbom, as it is installed
 	inputs   func(context.Context, plan.BuildSpec) (plan.Digest, *runtime.ImageInputs, error)
 }
 

@@ -6,19 +6,34 @@ import (
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
+	"github.com/pipelinefile/pipe/runtime/build"
 )
 
-// scanner returns a function that copies the image of a scanner of SBOMs into the registry, once, and
-// returns the copy by digest; see [build.Attest]. If it cannot be copied, images are built without an
-// SBOM, and the first build warns about it. It returns nil if there is no such image.
-func (r *Runtime) scanner(image string) func(context.Context, runtime.Emit) string {
-	if image == "" {
+// scanner returns a function that stores the image of a scanner of SBOMs in the registry, once, and
+// returns it by digest; see [build.Attest]: a copy of the one that opts name, or one with pipe-sbom. If it
+// cannot be stored, images are built without an SBOM, and the first build warns about it. It returns nil
+// if there is no scanner.
+func (r *Runtime) scanner(opts Options) func(context.Context, runtime.Emit) build.Scanner {
+	what, hint := "the scanner that sbom= of pipeline() names", "correct sbom= of pipeline(), or leave it out"
+	store := func(ctx context.Context, emit runtime.Emit) (string, error) {
+		ref, _, err := r.Registry.Mirror(ctx, opts.SBOM, emit) // it is opened after the builder
+		return ref, err
+	}
+	switch {
+	case opts.NoSBOM:
 		return nil
+	case opts.SBOM != "":
+	case len(r.scanners) == 0:
+		return nil
+	default:
+		what = "the scanner pipe-sbom"
+		hint = "if the builder is of another platform than this machine, put its pipe-sbom-linux-ARCH beside pipe, too; sbom = False of pipeline() makes no SBOMs"
+		store = func(ctx context.Context, emit runtime.Emit) (string, error) { return r.storeScanner(ctx, emit) }
 	}
 	asked, ref := newUntilDone(), "" // ref is guarded by asked
-	return func(ctx context.Context, emit runtime.Emit) string {
+	return func(ctx context.Context, emit runtime.Emit) build.Scanner {
 		done := asked.do(ctx, func() bool {
-			found, _, err := r.Registry.Mirror(ctx, image, emit) // it is opened after the builder
+			found, err := store(ctx, emit)
 			switch {
 			case ctx.Err() != nil:
 				return false
@@ -28,14 +43,14 @@ func (r *Runtime) scanner(image string) func(context.Context, runtime.Emit) stri
 			}
 			emit(runtime.Warned{Diagnostic: plan.Diagnostic{
 				Severity: plan.SeverityWarning,
-				Message:  fmt.Sprintf("images are built without an SBOM: the scanner that sbom= of pipeline() names cannot be used: %v", err),
+				Message:  fmt.Sprintf("images are built without an SBOM: %s cannot be used: %v", what, err),
 				Hint:     "the images are complete without it; they get no SBOM later, unless they are built again",
 			}})
 			return true
 		})
-		if !done {
-			return ""
+		if !done || ref == "" {
+			return build.Scanner{}
 		}
-		return ref
+		return build.Scanner{Image: ref, Hint: hint}
 	}
 }

@@ -87,7 +87,7 @@ func TestScanner(t *testing.T) {
 			o := attesting(t, dir, reg)
 			plain := reg.Ref("web", plan.DigestOf([]byte(t.Name()+" plain")))
 			want, _ := builtWith(t, o, spec, plain)
-			o.Attest.Scanner = rt.scanner(scanner)
+			o.Attest.Scanner = rt.scanner(Options{SBOM: scanner})
 			ref := reg.Ref("web", plan.DigestOf([]byte(t.Name())))
 			b := build.New(o)
 			defer b.Close()
@@ -139,7 +139,7 @@ func TestScannerFails(t *testing.T) {
 			rt.Registry = reg
 			dir, spec := provenanceBuild(t)
 			o := attesting(t, dir, reg)
-			o.Attest.Scanner = rt.scanner(test.scanner)
+			o.Attest.Scanner = rt.scanner(Options{SBOM: test.scanner})
 			ref := reg.Ref("web", plan.DigestOf([]byte(t.Name())))
 			digest, warnings := builtWith(t, o, spec, ref)
 			if found, err := reg.Resolve(t.Context(), ref); err != nil || found != digest {
@@ -174,7 +174,7 @@ func TestScannerNotBlamed(t *testing.T) {
 	o := attesting(t, dir, reg)
 	rt := &Runtime{images: reg}
 	rt.Registry = reg
-	o.Attest.Scanner = rt.scanner(scannerImage(t, statement))
+	o.Attest.Scanner = rt.scanner(Options{SBOM: scannerImage(t, statement)})
 	b := build.New(o)
 	defer b.Close()
 	lines := 0

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,15 +18,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestManagers runs the scripts in testdata/managers: those that need the separate programs bin/pipe-secrets and
-// bin/pipe-sigstore. In addition to the commands of TestServers there are
+// TestManagers runs the scripts in testdata/managers: those that need the separate programs bin/pipe-secrets,
+// bin/pipe-sigstore and bin/pipe-sbom-linux-ARCH. In addition to the commands of TestServers there are
 //
 //	vault start                serves the key-value engine of HashiCorp Vault, version 2; sets VAULT_ADDR and VAULT_TOKEN
 //	vault put PATH KEY=VALUE…  replaces a secret; without a key, deletes it
 //	vault reads PATH N         the secret was read N times since it was replaced
 //	sigstore start             serves an instance of Sigstore; sets SIGSTORE, and writes its trusted root and signing config
 func TestManagers(t *testing.T) {
-	for program, target := range map[string]string{"pipe-secrets": "secrets", "pipe-sigstore": "sigstore", "sigstore-trial": "sigstore"} {
+	for program, target := range map[string]string{"pipe-secrets": "secrets", "pipe-sigstore": "sigstore", "sigstore-trial": "sigstore", "pipe-sbom-linux-" + goruntime.GOARCH: "sbom"} {
 		if _, err := os.Stat("../../bin/" + program); err != nil {
 			missing(t, target, fmt.Errorf("%w; build it with: make %s", err, target))
 		}

@@ -28,8 +28,8 @@ As text, it lists the images with the number of their packages. -o json and -o y
 
 It finds the SBOMs that pipe has attached, and those that the registry has as referrers of an image or
 as attestations of BuildKit or cosign, in the formats SPDX 2 and CycloneDX (JSON). It does not verify
-their signatures. An image without an SBOM is listed as such. If an SBOM cannot be read, the others are
-written, and the exit status is 1.`,
+their signatures. An image without an SBOM is listed as such, and if pipe has built it, what to do about
+that. If an SBOM cannot be read, the others are written, and the exit status is 1.`,
 		Example: `  pipe sbom staging
   pipe sbom staging -o spdx >staging.spdx.json
   pipe sbom shop/staging -o json | jq -r '.images[] | select(.packages[].name == "openssl") | .service'`,

@@ -13,6 +13,7 @@ import (
 type deployedImage struct {
 	service, name string
 	ref           string // empty: the images of its chart or its manifests are not known
+	build         string // the ID of the build that it is from; empty: from none
 }
 
 // deployedImages returns the images of an environment, in the order of the services of its plan, also
@@ -24,14 +25,14 @@ func (r *Runtime) deployedImages(ctx context.Context, env *runtime.Environment) 
 	}
 	for i := range env.Plan.Services {
 		s := &env.Plan.Services[i]
-		for name := range s.AllImages() {
+		for name, source := range s.AllImages() {
 			if ref := env.Images[plan.ImageKey(s.Name, name)]; ref != "" {
-				all = append(all, deployedImage{s.Name, name, ref})
+				all = append(all, deployedImage{s.Name, name, ref, source.Build})
 			}
 		}
 		of, deployed := mirrored[s.Name]
 		for _, name := range slices.Sorted(maps.Keys(of)) {
-			all = append(all, deployedImage{s.Name, name, of[name]})
+			all = append(all, deployedImage{service: s.Name, name: name, ref: of[name]})
 		}
 		if s.OthersImages() != "" && !s.MirrorImages && deployed {
 			all = append(all, deployedImage{service: s.Name})

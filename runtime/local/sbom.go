@@ -49,7 +49,23 @@ func (r *Runtime) SBOM(ctx context.Context, env *runtime.Environment, reading fu
 	if err != nil {
 		return nil, err
 	}
+	for i, of := range all {
+		if b := env.Plan.Build(of.build); b != nil && b.HasDockerfile() && inv.Images[i].Why == sbom.None {
+			inv.Advice = r.adviceSBOM(env.Plan.Pipeline)
+		}
+	}
 	return inv, nil
+}
+
+// adviceSBOM says what to do about an image of a Dockerfile that has no SBOM.
+func (r *Runtime) adviceSBOM(p plan.Pipeline) string {
+	switch {
+	case p.NoSBOM:
+		return "sbom = False of pipeline() is why images are built without SBOMs"
+	case p.SBOM == "" && len(r.scanners) == 0:
+		return "images get SBOMs when they are built if pipe-sbom-linux-ARCH, for the platform of the builder, is beside pipe (\"make sbom\" builds it from the sources of pipe), or if sbom= of pipeline() names a scanner"
+	}
+	return "an image that was built before, in watch mode, or while the scanner failed gets an SBOM when it is built again"
 }
 
 // readSBOM reads the SBOMs of an image, which is named by digest.

@@ -87,3 +87,42 @@ func TestSBOM(t *testing.T) {
 		}
 	}
 }
+
+// TestSBOMAdvice: what to do is said about images of Dockerfiles without SBOM, and about no others.
+func TestSBOMAdvice(t *testing.T) {
+	t.Parallel()
+	up := upstream(t, "none")
+	reg, err := registry.New(registry.Options{Prefix: up + "/kept"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(up + "/app:none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := remote.Head(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := []scannerProgram{{"amd64", "pipe-sbom-linux-amd64"}}
+	for name, test := range map[string]struct {
+		build    plan.BuildSpec
+		pipeline plan.Pipeline
+		scanners []scannerProgram
+		want     string
+	}{
+		"no scanner":   {plan.BuildSpec{ID: "api"}, plan.Pipeline{}, nil, `"make sbom" builds it`},
+		"named":        {plan.BuildSpec{ID: "api"}, plan.Pipeline{SBOM: "scanner:1"}, nil, "when it is built again"},
+		"installed":    {plan.BuildSpec{ID: "api"}, plan.Pipeline{}, installed, "when it is built again"},
+		"switched off": {plan.BuildSpec{ID: "api"}, plan.Pipeline{NoSBOM: true}, installed, "sbom = False of pipeline() is why"},
+		"a command":    {plan.BuildSpec{ID: "api", Command: &plan.BuildCommand{}}, plan.Pipeline{}, nil, ""},
+		"no build":     {plan.BuildSpec{ID: "other"}, plan.Pipeline{}, nil, ""},
+	} {
+		p := &plan.Plan{Pipeline: test.pipeline, Builds: []plan.BuildSpec{test.build}, Services: []plan.Service{{Name: "api", Image: plan.ImageSource{Build: "api"}}}}
+		env := &runtime.Environment{Plan: p, Images: map[string]string{"api": up + "/app@" + d.Digest.String()}}
+		inv, err := (&Runtime{images: reg, scanners: test.scanners}).SBOM(t.Context(), env, nil)
+		if err != nil || inv.Images[0].Why != "none" || !strings.Contains(inv.Advice, test.want) || test.want == "" && inv.Advice != "" {
+			t.Errorf("%s: the advice is %q, %v, want %q", name, inv.Advice, err, test.want)
+		}
+	}
+}

@@ -30,6 +30,8 @@ type Inventory struct {
 	Pipeline    string  `json:"pipeline"`
 	Environment string  `json:"environment"`
 	Images      []Image `json:"images"` // in the order of the services of the plan
+	// Advice says what to do about images that are built from Dockerfiles and have no SBOM; empty: there are none.
+	Advice string `json:"advice,omitempty"`
 }
 
 // An Image is an image of a service. Several services may have the same one.

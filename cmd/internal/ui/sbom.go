@@ -35,6 +35,11 @@ func SBOM(w io.Writer, inv *sbom.Inventory) error {
 	if _, err := fmt.Fprintf(w, "\n%s\n", count(len(all), "package")); err != nil {
 		return err
 	}
+	if inv.Advice != "" {
+		if _, err := fmt.Fprintf(w, "%s\n", inv.Advice); err != nil {
+			return err
+		}
+	}
 	for _, im := range inv.Images {
 		if err := notRead(w, im.Service, im.Name, im.Image, im.Error); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 func TestSBOM(t *testing.T) {
 	t.Parallel()
 	one, two := sbom.Package{Name: "a", Version: "1"}, sbom.Package{Name: "b\x1b[2J"}
-	inv := &sbom.Inventory{Images: []sbom.Image{
+	inv := &sbom.Inventory{Advice: "do this", Images: []sbom.Image{
 		{Service: "api", Image: "r/api@sha256:1", Packages: []sbom.Package{one, two}, Formats: []sbom.Format{sbom.CycloneDX, sbom.SPDX}},
 		{Service: "api", Name: "side", Image: "r/side@sha256:2", Packages: []sbom.Package{one}, Formats: []sbom.Format{sbom.SPDX}, Without: []string{"linux/arm64\x1b[2J"}},
 		{Service: "cache", Image: "r/cache@sha256:3", Why: sbom.None},
@@ -32,6 +32,7 @@ chart       -         not known: the images of its chart or manifests are not co
 bad         0         SPDX, not read                                                  r/bad@sha256:4
 
 2 packages
+do this
 bad: r/bad@sha256:4: not read: half a blob
 `
 	if got := b.String(); got != want {

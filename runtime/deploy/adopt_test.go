@@ -286,7 +286,9 @@ func TestAdoptKills(t *testing.T) {
 		t.Helper()
 		key := runtime.EnvironmentKey{Pipeline: runtimetest.Unique("adopt"), Name: "dev"}
 		t.Cleanup(func() { deleteNamespace(c, key.Namespace()) })
-		must(t, perform(t.Context(), runtimeOn(t, config), key, "deploy 1"))
+		rt := runtimeOn(t, config)
+		patient(t, rt, config) // so that the first revision of each release is the deployed one
+		must(t, perform(t.Context(), rt, key, "deploy 1"))
 		unmark(t, c, key.Namespace(), "api", "deployed")
 		forget(t, c, key.Namespace(), "web")
 		return key, runningIn(t, c, key.Namespace())
@@ -310,7 +312,7 @@ func TestAdoptKills(t *testing.T) {
 	}
 	calm, before := fresh()
 	var writes atomic.Int64
-	must(t, perform(t.Context(), runtimeOn(t, counted(config, &writes)), calm, "adopt 1"))
+	must(t, complete(t, runtimeOn(t, counted(config, &writes)), calm, "adopt 1"))
 	check("nobody was killed", calm, before)
 	killed := 0
 	for write := int64(1); write <= writes.Load() && killed < *kills; write++ {
@@ -323,7 +325,7 @@ func TestAdoptKills(t *testing.T) {
 		if all, err := runtimeOn(t, config).Deployer.Deployed(t.Context(), key.Namespace()); err == nil && all["api"].Owner == key && all["web"].Owner == key {
 			again = "deploy 1" // both were begun
 		}
-		if err := perform(t.Context(), runtimeOn(t, config), key, again); err != nil {
+		if err := complete(t, runtimeOn(t, config), key, again); err != nil {
 			t.Errorf("%v: %s = %v", f, again, err)
 		}
 		check(f.String(), key, before)

@@ -46,7 +46,7 @@ func TestKills(t *testing.T) {
 	for _, action := range life {
 		var n atomic.Int64
 		begun := time.Now()
-		must(t, perform(t.Context(), runtimeOn(t, counted(config, &n)), calm.key, action))
+		must(t, complete(t, runtimeOn(t, counted(config, &n)), calm.key, action))
 		t.Logf("%s: %v", action, time.Since(begun).Round(10*time.Millisecond))
 		calm.check(action)
 		writes[action] = n.Load()
@@ -95,7 +95,7 @@ func TestTroubles(t *testing.T) {
 				if err != nil && (trouble == "429" || trouble == "slow") {
 					t.Errorf("%s = %v: this much should do nothing", action, err)
 				}
-				must(t, perform(t.Context(), runtimeOn(t, config), v.key, action))
+				must(t, complete(t, runtimeOn(t, config), v.key, action))
 				v.check(action)
 			}
 		})
@@ -134,7 +134,7 @@ func agentsOf(key runtime.EnvironmentKey) string { return key.Namespace() + "-ag
 // checks the resulting state. It reports whether the process was killed.
 func (v *victim) meets(f fate) (killed bool) {
 	killed = f.run(v.t)
-	if err := perform(v.t.Context(), runtimeOn(v.t, testenv.Cluster(v.t)), v.key, f.Action); err != nil {
+	if err := complete(v.t, runtimeOn(v.t, testenv.Cluster(v.t)), v.key, f.Action); err != nil {
 		v.t.Errorf("%v: once more = %v", f, err)
 		return killed
 	}

@@ -45,6 +45,7 @@ func (m making) run(t *testing.T, config *rest.Config) (*runtime.RunRecord, erro
 	r, err := ours.New(ours.Options{Prefix: m.Registry})
 	must(t, err)
 	rt := runtimeOn(t, config)
+	patient(t, rt, config)
 	rt.Builder, rt.Registry = b, r
 	api, cache := container("api"), container("cache")
 	api.Type, api.Image.Build, cache.Image.Mirror = plan.Application, "api", m.Upstream+"/redis:7"

@@ -103,6 +103,7 @@ func mirroringOf(t *testing.T, config *rest.Config, key runtime.EnvironmentKey, 
 	m := mirroring{Runtime: runtimeOn(t, config), key: key, dir: dir, registry: registry}
 	r, err := ours.New(ours.Options{Prefix: registry})
 	must(t, err)
+	patient(t, m.Runtime, config)
 	m.Registry, m.Deployer = r, newDeployer(t, deploy.Options{Config: config, Dir: dir})
 	return m
 }

@@ -430,8 +430,8 @@ func killTwins(t *testing.T, rt *runtime.Runtime, a, b runtime.EnvironmentKey, w
 	if !f.run(t) {
 		t.Errorf("%v: nobody was killed", f)
 	}
-	second := perform(t.Context(), rt, b, "deploy 1")
-	first := perform(t.Context(), rt, a, "deploy 1")
+	second := complete(t, rt, b, "deploy 1")
+	first := complete(t, rt, a, "deploy 1")
 	has, other, refused := a, b, second
 	if second == nil {
 		has, other, refused = b, a, first
@@ -445,15 +445,15 @@ func killTwins(t *testing.T, rt *runtime.Runtime, a, b runtime.EnvironmentKey, w
 
 	f = fate{Action: "delete", Key: has, Write: write * 2, After: after}
 	f.run(t)
-	early := perform(t.Context(), rt, other, "deploy 1")
+	early := complete(t, rt, other, "deploy 1")
 	if early != nil {
 		ownedBy(t, f.String(), early, other, has)
 	}
 	var owned *runtime.OwnedError
-	if err := perform(t.Context(), rt, has, "delete"); err != nil && !(early == nil && errors.As(err, &owned) && owned.Owner == other) {
+	if err := complete(t, rt, has, "delete"); err != nil && !(early == nil && errors.As(err, &owned) && owned.Owner == other) {
 		t.Errorf("%v: once more = %v", f, err)
 	}
-	if err := perform(t.Context(), rt, other, "deploy 1"); err != nil {
+	if err := complete(t, rt, other, "deploy 1"); err != nil {
 		t.Errorf("%v: then the other one = %v", f, err)
 	}
 	(&victim{t: t, client: client(t, testenv.Cluster(t)), key: other}).check("deploy 1")

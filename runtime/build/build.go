@@ -220,6 +220,7 @@ func (b *Builder) Build(ctx context.Context, spec plan.BuildSpec, ref string, em
 			Hint:    "correct inputs=, whose patterns are relative to the source, " + spec.Source.Path,
 		}})
 	}
+	src.warnOfProject(spec, emit)
 	if !spec.UsesBuildKit() {
 		return b.byProgram(ctx, spec, src, ref, emit)
 	}

@@ -167,18 +167,18 @@ func reconfigured(t testing.TB, img v1.Image, change func(*v1.ConfigFile)) v1.Im
 }
 
 // cnbSpec is the build of the directory web with a builder and a run image, which it pushes.
-func cnbSpec(t testing.TB, host string, builder, run v1.Image) plan.BuildSpec {
+func cnbSpec(t testing.TB, host string, builder, run remote.Taggable) plan.BuildSpec {
 	t.Helper()
 	s := spec("web")
 	s.Dockerfile, s.Buildpack = "", &plan.Buildpack{Env: map[string]string{"GREETING": "good morning"}}
 	s.ImageArgs = map[string]plan.ImageSource{plan.BuildpackBuilder: {Mirror: "example.com/builder:1"}, plan.BuildpackRun: {Mirror: "example.com/run:2"}}
 	s.Bases = map[string]plan.Base{}
-	for arg, img := range map[string]v1.Image{plan.BuildpackBuilder: builder, plan.BuildpackRun: run} {
+	for arg, img := range map[string]remote.Taggable{plan.BuildpackBuilder: builder, plan.BuildpackRun: run} {
 		to, err := name.NewTag(host + "/mirror/" + strings.ToLower(arg) + ":1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Write(to, img, remote.WithContext(t.Context())); err != nil {
+		if err := remote.Push(to, img, remote.WithContext(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		raw, err := img.RawManifest()

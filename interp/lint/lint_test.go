@@ -106,6 +106,8 @@ func TestRules(t *testing.T) {
 		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed(\"ghrc.io/*\", key = k)])\ncontainer(\"x\", image = \"ghcr.io/i:1\")\n", []string{"covers-nothing 6:25"}},
 		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed([\"i\", \"ghcr.io/*\"], key = k)])\ncontainer(\"x\", image = \"ghcr.io/i:1\", sidecars = [sidecar(\"s\", image = \"i:2\")])\n", nil},
 		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed(\"ghcr.io/*\", key = k)])\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"))\n", nil},
+		{"covers-nothing", publicKey + "pipeline(\"p\", registry = \"r.io/p\", verify = [signed(\"ghrc.io/*\", key = k)])\napplication(\"x\", build = buildpack(\"b:1\"))\n", nil}, // its builder names an image
+		{"covers-nothing", publicKey + "pipeline(\"p\", registry = \"r.io/p\", verify = [signed(\"ghrc.io/*\", key = k)])\napplication(\"x\", build = buildpack(\"b:1\", run_image = \"r:1\"))\n", []string{"covers-nothing 6:46"}},
 		{"covers-nothing", publicKey + "pipeline(\"p\", verify = [signed([\"ghrc.io/x%d\" % (100 * i + j) for j in range(100)], key = k) for i in range(100)])\n[container(\"x%d\" % i, image = \"ghcr.io/i:1\") for i in range(11)]\n", nil}, // too many
 		{"unscanned", "pipeline(\"p\", scan = scan(\"t@sha256:\" + 64 * \"0\", [\"t\"], max = \"high\"))\ncontainer(\"y\", image = \"i:1\")\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"), images = \"keep\")\n", []string{"unscanned 3:1"}},
 		{"unscanned", "pipeline(\"p\")\nhelm(\"x\", chart = chart(\"oci://h/c\", version = \"1\"), images = \"keep\")\n", nil},

@@ -36,6 +36,7 @@ var waitsAllowed = map[string]string{
 	"runtime/deploy:TestRenderStopped":                        "cancels what does not end",
 	"runtime/deploy:restarting":                               "cuts the connection at random moments",
 	"runtime/deploy:run":                                      "kills at a random moment",
+	"runtime/deploy:unanswered":                               "answers a write after a lease is lost",
 	"runtime/deploy:withTrouble":                              "is a server that is slow at random",
 	"runtime/runtimetest:testBuilderCancelled":                "cancels a build of ten minutes",
 	// They see that nothing happens in a while, which a load does not make happen.

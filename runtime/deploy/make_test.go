@@ -99,7 +99,7 @@ func TestRegistryKills(t *testing.T) {
 	must(t, err)
 	points := way.arm(point{}, false, nil)
 	slices.SortStableFunc(points, func(a, b point) int { return a.rank() - b.rank() })
-	calm.check(t, config, way, "a run in peace")
+	calm.check(t, config, way, point{}, "a run in peace")
 	killed := 0
 	for turn := range min(max(*kills/4, 4), 2*len(points)) {
 		m, at, after := fresh(), points[turn/2], turn%2 == 1
@@ -109,7 +109,7 @@ func TestRegistryKills(t *testing.T) {
 		} else if at.rank() == 0 {
 			t.Errorf("nobody was killed at %v", at)
 		}
-		m.check(t, config, way, fmt.Sprintf("a kill at %v, after it %v", at, after))
+		m.check(t, config, way, at, fmt.Sprintf("a kill at %v, after it %v", at, after))
 	}
 	t.Logf("%d processes were killed, at the first of %d requests, before and after each", killed, len(points))
 }
@@ -139,8 +139,8 @@ func (f fate) dies(t *testing.T, way *toll, at point, after bool) (killed bool) 
 }
 
 // check deploys m, which must complete, and checks the resulting state, and that the next
-// run has nothing to do.
-func (m making) check(t *testing.T, config *rest.Config, way *toll, after string) {
+// run has nothing to do. A process may have been killed at a request before.
+func (m making) check(t *testing.T, config *rest.Config, way *toll, at point, after string) {
 	t.Helper()
 	record, err := m.run(t, config)
 	if err != nil {
@@ -158,7 +158,10 @@ func (m making) check(t *testing.T, config *rest.Config, way *toll, after string
 		want := map[string]int{"api": 1, "cache": 2}[s.Service]
 		tags, err := remote.List(ref.Context())
 		tags = slices.DeleteFunc(tags, func(tag string) bool { return strings.HasSuffix(tag, ".made") })
-		if err != nil || len(tags) != want {
+		// Both tags of a copy are written concurrently. If a process is killed meanwhile, it may have only the mutable
+		// one, and gets the other one before that moves.
+		between := s.Service == "cache" && at.What == "PUT mirror/manifests" && slices.Equal(tags, []string{"7"})
+		if err != nil || len(tags) != want && !between {
 			t.Errorf("after %s: %s has the tags %q, %v; want %d", after, ref.Context(), tags, err, want)
 		}
 	}

@@ -55,7 +55,7 @@ func cnbPackages(image v1.Image, base []runtime.BaseImage) ([]sbom.Package, erro
 	if err != nil {
 		return nil, err
 	}
-	defer content.Close()                //nolint:errcheck // it was only read
+	defer content.Close()
 	documents := make(map[string][]byte) // by path
 	total := int64(0)
 	for r := tar.NewReader(content); ; {

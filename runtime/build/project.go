@@ -43,7 +43,7 @@ func (s *source) projectSettings() []string {
 	if err != nil {
 		return nil
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxProject))
 	if err != nil {
 		return nil

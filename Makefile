@@ -10,6 +10,10 @@ REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,sbom,real,postgr
 # Packages that are tested at the same time: one more than processors, as tests wait for servers for much of their time.
 PACKAGES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
+# Packages that are tested without the race detector: interp, also, as it limits time and memory; cmd/pipe, only, as its scripts
+# run whole commands on servers, which takes half an hour with it ("make race"), and what they are made of is tested with it.
+WITHOUT_RACE := ./interp ./cmd/pipe
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -50,15 +54,18 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster secrets sigstore sbom buildkit lifecycle lint ## everything that must hold: format, lint, tests with the race detector, tidy modules
+test: deps build cluster secrets sigstore sbom buildkit lifecycle lint ## everything that must hold: format, lint, tests, most with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm setcap:libcap2-bin
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
-	$(GO) test -run TestHostile -timeout 60m ./interp ./cmd/pipe
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -p $(PACKAGES) -timeout 60m ./...
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -shuffle=on -p $(PACKAGES) -timeout 60m $(WITHOUT_RACE)
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -p $(PACKAGES) -timeout 60m $$($(GO) list ./... | grep -v '/cmd/pipe$$')
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
 	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \
 		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 60m ./...); done'
+
+race: deps build cluster secrets sigstore sbom buildkit lifecycle ## the tests of whole commands with the race detector, which "make test" runs without it
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 90m ./cmd/pipe
 
 lint: ## format and linters, for this system and for those that pipe also compiles for
 	@$(LINT) run ./...
@@ -91,4 +98,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets sigstore sbom buildkit lifecycle deps demo demo-stop test lint extension kills large bench generate fuzz clean
+.PHONY: help build cluster secrets sigstore sbom buildkit lifecycle deps demo demo-stop test race lint extension kills large bench generate fuzz clean

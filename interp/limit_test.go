@@ -1,7 +1,7 @@
 //go:build linux && !race
 
 // The race detector multiplies time and memory, which these tests bound: "make test" runs
-// them without it, and separately.
+// the package without it, too.
 
 package interp_test
 

@@ -1,7 +1,7 @@
 //go:build !race
 
 // The race detector multiplies time and memory, which are limited here: "make test" runs
-// this test without it, and separately.
+// this package without it.
 
 package main
 

@@ -233,7 +233,7 @@ func TestSweep(t *testing.T) {
 
 // TestIdle checks that an unused BuildKit ends, and that one in use does not.
 func TestIdle(t *testing.T) {
-	b := Background{Home: t.TempDir(), Idle: 400 * time.Millisecond}
+	b := Background{Home: t.TempDir(), Idle: 2 * time.Second}
 	a, err := b.Ensure(t.Context())
 	if err != nil {
 		unavailable(t, err)

@@ -72,7 +72,7 @@ func TestRootless(t *testing.T) {
 	}
 	cmd := exec.Command("unshare", "--mount", "--", "sh", "-e", "-c", mounts.String()+
 		fmt.Sprintf(`cd %s; exec setpriv --reuid %d --regid %d --clear-groups "$@"`, home, ordinary, ordinary), "sh",
-		program, "-test.run=^(TestEnsure|TestServeLongPath|TestStopWhileBuilding|TestSweep|TestIdle)$", "-test.v", "-test.timeout=3m")
+		program, "-test.run=^(TestEnsure|TestServeLongPath|TestStopWhileBuilding|TestSweep|TestIdle)$", "-test.v", "-test.timeout=10m")
 	cmd.Env = []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "USER=ordinary", "TMPDIR=" + home,
 		"PIPE_TEST_REQUIRE=" + os.Getenv("PIPE_TEST_REQUIRE"),

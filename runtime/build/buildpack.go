@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
 
@@ -86,15 +85,8 @@ func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (p
 		}
 		image = index
 	}
-	var pushed plan.Digest
 	r := &programs{spec: j.spec, progress: newProgress(emit, redact.URLs)}
-	err = r.step("push the image", func(digest.Digest) error {
-		warn := b.attachSBOMs(ctx, j.spec, j.withPackages(made), j.ref, emit) // first, so that an image that has its own reference is complete
-		if pushed, err = b.opts.Push(ctx, j.ref, image, emit); err == nil {
-			warn()
-		}
-		return err
-	})
+	pushed, err := b.pushMade(ctx, r, image, j.withPackages(made), j.ref, emit)
 	if err == nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -96,11 +96,7 @@ func cnbPackages(image v1.Image, base []runtime.BaseImage) ([]sbom.Package, erro
 	if len(read) == 0 {
 		return nil, nil
 	}
-	for _, of := range base {
-		name, _, _ := plan.CutImage(of.Image)
-		all = append(all, sbom.Package{Name: of.Image, Version: string(of.Digest), PURL: sbom.ImagePURL(name, of.Digest)})
-	}
-	return all, nil
+	return append(all, packagesOfBases(base)...), nil
 }
 
 func isSBOMFile(name string) bool {

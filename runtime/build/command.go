@@ -66,14 +66,7 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	if err != nil {
 		return "", err
 	}
-	var made plan.Digest
-	err = r.step("push the image", func(digest.Digest) error {
-		warn := b.attachSBOMs(ctx, spec, r.made, ref, emit) // first, so that an image that has its own reference is complete
-		if made, err = b.opts.Push(ctx, ref, image, emit); err == nil {
-			warn()
-		}
-		return err
-	})
+	made, err := b.pushMade(ctx, r, image, r.made, ref, emit)
 	if err == nil && spec.Go != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

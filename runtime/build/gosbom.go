@@ -12,9 +12,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/moby/buildkit/util/attestation"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/pipelinefile/pipe/plan"
 	"github.com/pipelinefile/pipe/runtime"
@@ -53,11 +55,17 @@ func goPackages(file string, bases []runtime.BaseImage) ([]sbom.Package, error) 
 		}
 		all = append(all, sbom.Package{Name: of.Path, Version: of.Version, PURL: goPURL(of.Path, of.Version)})
 	}
+	return append(all, packagesOfBases(bases)...), nil
+}
+
+// packagesOfBases returns base images as packages of the image that was made of them.
+func packagesOfBases(bases []runtime.BaseImage) []sbom.Package {
+	var all []sbom.Package
 	for _, base := range bases {
 		name, _, _ := plan.CutImage(base.Image)
 		all = append(all, sbom.Package{Name: base.Image, Version: string(base.Digest), PURL: sbom.ImagePURL(name, base.Digest)})
 	}
-	return all, nil
+	return all
 }
 
 func goPURL(path, version string) string {
@@ -105,6 +113,18 @@ func withSBOMs(of string, all []madeImage) (v1.ImageIndex, error) {
 		}})
 	}
 	return index, nil
+}
+
+// pushMade pushes an image of r, and the SBOMs of made beside it.
+func (b *Builder) pushMade(ctx context.Context, r *programs, image remote.Taggable, made []madeImage, ref string, emit runtime.Emit) (pushed plan.Digest, err error) {
+	err = r.step("push the image", func(digest.Digest) error {
+		warn := b.attachSBOMs(ctx, r.spec, made, ref, emit) // first, so that an image that has its own reference is complete
+		if pushed, err = b.opts.Push(ctx, ref, image, emit); err == nil {
+			warn()
+		}
+		return err
+	})
+	return pushed, err
 }
 
 // attachSBOMs pushes the SBOMs of the images of spec beside ref (I13). It returns a function that warns if

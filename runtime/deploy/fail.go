@@ -40,10 +40,11 @@ func (o *operation) fail(ctx context.Context, stuck *unready) error {
 	return failed
 }
 
-// recordFailure sets the status of the revision to failed.
+// recordFailure records that the revision failed, if Helm has not: it sets the status also
+// when it cannot store it.
 func (o *operation) recordFailure(cause error) error {
-	if o.rel.Info.Status == release.StatusFailed {
-		return nil // Helm has recorded it
+	if o.records.status(o.rel.Version) == release.StatusFailed {
+		return nil
 	}
 	o.rel.SetStatus(release.StatusFailed, observe.Clip(observe.OneLine(cause.Error()), 500))
 	return o.records.Update(secretName(o.rel.Name, o.rel.Version), o.rel)

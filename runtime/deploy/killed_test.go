@@ -241,27 +241,31 @@ func withTrouble(t *testing.T, config *rest.Config, trouble string) (troubled *r
 			if rand.IntN(8) != 0 {
 				return next.RoundTrip(r)
 			}
-			answer := &http.Response{
-				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-				Header: http.Header{}, Body: io.NopCloser(strings.NewReader("overloaded")),
-			}
 			switch trouble {
 			case "429":
-				answer.StatusCode = http.StatusTooManyRequests
+				answer := answered(r, http.StatusTooManyRequests)
 				answer.Header.Set("Retry-After", "1")
+				return answer, nil
 			case "500":
-				answer.StatusCode = http.StatusInternalServerError
+				return answered(r, http.StatusInternalServerError), nil
 			default:
 				time.Sleep(500 * time.Millisecond)
 				return next.RoundTrip(r)
 			}
-			if r.Body != nil {
-				_ = r.Body.Close()
-			}
-			return answer, nil
 		})
 	})
 	return config, func() {}
+}
+
+// answered returns an answer to a request that does not reach the server.
+func answered(r *http.Request, status int) *http.Response {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	return &http.Response{
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r, StatusCode: status,
+		Header: http.Header{}, Body: io.NopCloser(strings.NewReader("overloaded")),
+	}
 }
 
 // restarting cuts the connection to the server repeatedly, for a while.

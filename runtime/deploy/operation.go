@@ -220,23 +220,35 @@ func (o *operation) recover(ctx context.Context) error {
 	if err := o.idle(); err != nil {
 		return err
 	}
-	switch {
-	case statusOf(last).IsPending():
-		rel, err := o.records.full(last)
-		if err != nil {
+	// One that is not the last was left by a run that could not record its failure.
+	for _, rev := range slices.Clone(o.records.history) {
+		if !statusOf(rev).IsPending() {
+			continue
+		}
+		if err := o.interrupted(rev); err != nil {
 			return err
 		}
-		rel.SetStatus(release.StatusFailed, fmt.Sprintf("interrupted while it was %s", last.Status))
-		if err := o.records.Update(secretName(rel.Name, rel.Version), rel); err != nil {
-			return err
-		}
-		o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", last.Version, last.Status)})
-	case statusOf(last) == release.StatusUninstalling:
+	}
+	if statusOf(last) == release.StatusUninstalling {
 		if err := o.uninstall(ctx); err != nil {
 			return err
 		}
 		o.emit(runtime.Log{Source: "helm", Text: "ended a deletion that was interrupted"})
 	}
+	return nil
+}
+
+// interrupted records that a pending revision failed.
+func (o *operation) interrupted(rev observe.Revision) error {
+	rel, err := o.records.full(rev)
+	if err != nil {
+		return err
+	}
+	rel.SetStatus(release.StatusFailed, fmt.Sprintf("interrupted while it was %s", rev.Status))
+	if err := o.records.Update(secretName(rel.Name, rel.Version), rel); err != nil {
+		return err
+	}
+	o.emit(runtime.Log{Source: "helm", Text: fmt.Sprintf("revision %d was left %s by a run that was interrupted; it counts as failed now", rev.Version, rev.Status)})
 	return nil
 }
 

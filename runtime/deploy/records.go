@@ -106,6 +106,16 @@ func (r *records) full(rev observe.Revision) (*release.Release, error) {
 	return rel, nil
 }
 
+// status returns the status of a revision as it is stored, or "".
+func (r *records) status(version int) release.Status {
+	for _, rev := range r.history {
+		if rev.Version == version {
+			return statusOf(rev)
+		}
+	}
+	return ""
+}
+
 // Get implements [driver.Driver].
 func (r *records) Get(key string) (*release.Release, error) {
 	for _, rev := range r.history {

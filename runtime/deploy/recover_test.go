@@ -313,3 +313,41 @@ func TestTakenName(t *testing.T) {
 		t.Errorf("something was written: %v", err)
 	}
 }
+
+// TestFailureNotRecorded checks that a revision whose failure could not be recorded, neither by
+// Helm nor afterwards, does not keep the release from going back, and is recorded as failed by
+// the next run, although it is no longer the last one (A6, A8).
+func TestFailureNotRecorded(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	b := newBench(t, deploy.Options{Config: config})
+	b.deploy(with(container("api"), "one"))
+	var created atomic.Int64 // revisions: the second one, and the one that goes back to the first
+	refusing := rest.CopyConfig(config)
+	refusing.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
+				created.Add(1)
+			}
+			record := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/sh.helm.release.v1.api.v2")
+			object := r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/deployments/api") && !r.URL.Query().Has("dryRun")
+			if record || object && created.Load() == 1 {
+				return answered(r, http.StatusInternalServerError), nil
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	two := b.release(with(container("api"), "two"))
+	err := newDeployer(t, deploy.Options{Config: refusing}).Act(t.Context(), runtime.Deploy, two, discard)
+	var failed *runtime.ReleaseError
+	if !errors.As(err, &failed) {
+		t.Fatalf("Deploy = %v, want a ReleaseError", err)
+	}
+	if evidence := strings.Join(failed.Evidence, "\n"); !strings.Contains(evidence, "that revision 2 failed could not be recorded") {
+		t.Errorf("the evidence is:\n%s", evidence)
+	}
+	if failed.RolledBack != 1 {
+		t.Errorf("gone back to revision %d, want 1:\n%s", failed.RolledBack, explained(err))
+	}
+	b.afterDeath("upgrade", two, 0)
+}

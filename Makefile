@@ -81,8 +81,9 @@ kills: deps cluster ## kill 200 processes at writes to the cluster and at any ti
 	PIPE_TEST_REQUIRE=cluster,registry,buildkit $(GO) test ./runtime/deploy -run '^Test(Registry|Twin|Adopt|Mirroring)?Kills$$' -v -timeout 30m -kills 200
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestHostKills$$' -v -timeout 30m -kills 50
 
-large: ## build a context of a million files; takes some minutes, and 5 GB of disk
+large: ## build a context of a million files, and copy an image with a layer of 20 GiB; takes some minutes, and 25 GB of disk
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestBuildManyFiles$$' -v -timeout 60m -files 1000000
+	$(GO) test ./runtime/registry -run '^TestLargeLayerWhole$$' -v -timeout 60m -layer 21474836480
 
 bench: deps build cluster buildkit ## measure against others on this machine; prints ratios
 	./scripts/bench.sh

@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,8 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -23,20 +27,20 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A layer of 20 GiB is copied in little memory. The upload is interrupted early, and the registry
-// answers that it has all but the last part, so that only this part is sent: the test does not
-// send 20 GiB.
-func TestLargeLayer(t *testing.T) {
-	const size, part = 20 << 30, 64 << 20
-	// Not the digest of the content: the copy cannot compute that, because it was interrupted.
-	layer := "sha256:" + strings.Repeat("a", 64)
+// A largeSource is a registry with an image whose layer is zeros: large:1.
+type largeSource struct {
+	*upstream
+	root     string // the digest of the manifest
+	manifest []byte
+	ranges   requests // of the layer
+}
+
+// newLargeSource returns a source whose layer has the given size, and the given digest, right
+// or not.
+func newLargeSource(t *testing.T, size int64, layer string) *largeSource {
+	t.Helper()
 	config := []byte("{}")
-	parts := map[string][]byte{}
-	add := func(content []byte) string {
-		digest := fmt.Sprintf("sha256:%x", sha256.Sum256(content))
-		parts[digest] = content
-		return digest
-	}
+	digest := func(content []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(content)) }
 	of := func(media types.MediaType, size int64, digest string) v1.Descriptor {
 		hash, err := v1.NewHash(digest)
 		if err != nil {
@@ -46,39 +50,112 @@ func TestLargeLayer(t *testing.T) {
 	}
 	manifest, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1,
-		Config: of(types.OCIConfigJSON, int64(len(config)), add(config)),
+		Config: of(types.OCIConfigJSON, int64(len(config)), digest(config)),
 		Layers: []v1.Descriptor{of(types.OCILayer, size, layer)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := add(manifest)
-	var ranges requests
-	from := newProxy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		last := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-		switch {
-		case r.URL.Path == "/v2/":
-		case last == layer:
-			ranges.add(r.Header.Get("Range"))
+	s := &largeSource{root: digest(manifest), manifest: manifest}
+	s.upstream = newProxy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch last := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]; last {
+		case "": // of /v2/
+		case layer:
+			s.ranges.add(r.Header.Get("Range"))
 			at := int64(0)
 			if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &at); err == nil {
-				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", at, int64(size-1), int64(size)))
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", at, size-1, size))
 				w.Header().Set("Content-Length", fmt.Sprint(size-at))
 				w.WriteHeader(http.StatusPartialContent)
 			} else {
-				w.Header().Set("Content-Length", fmt.Sprint(int64(size)))
+				w.Header().Set("Content-Length", fmt.Sprint(size))
 			}
 			_, _ = io.CopyN(w, zeros{}, size-at)
-		case last == "1", last == root:
+		case "1", s.root:
 			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
-			w.Header().Set("Docker-Content-Digest", root)
+			w.Header().Set("Docker-Content-Digest", s.root)
 			_, _ = w.Write(manifest)
-		case parts[last] != nil:
-			_, _ = w.Write(parts[last])
+		case digest(config):
+			_, _ = w.Write(config)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
+	return s
+}
+
+// used returns the memory of the heap in use, in bytes.
+func used() int64 {
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return int64(memory.HeapInuse)
+}
+
+// mostLarge is what the heap may have while a layer of any size is copied, in bytes.
+const mostLarge = 256 << 20
+
+var layerSize = flag.Int64("layer", 256<<20, "the size of the layer that TestLargeLayerWhole copies, in bytes")
+
+// A large layer is copied whole in little memory, and has its digest in the registry.
+func TestLargeLayerWhole(t *testing.T) {
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, zeros{}, *layerSize); err != nil {
+		t.Fatal(err)
+	}
+	layer := fmt.Sprintf("sha256:%x", sum.Sum(nil))
+	from := newLargeSource(t, *layerSize, layer)
+	ended, most := make(chan struct{}), make(chan int64)
+	go func() {
+		var top int64
+		for tick := time.Tick(time.Second); ; top = max(top, used()) {
+			select {
+			case <-tick:
+			case <-ended:
+				most <- top
+				return
+			}
+		}
+	}()
+	to := ours(t).Addr
+	ref, copied, err := newRegistry(t, to).Mirror(t.Context(), from.addr+"/large:1", discard)
+	close(ended)
+	if err != nil || !copied {
+		t.Fatalf("Mirror = %v, %v", copied, err)
+	}
+	if top := <-most; top > mostLarge {
+		t.Errorf("the heap had %d MiB in the middle, want little", top>>20)
+	}
+	if !from.ranges.is("") {
+		t.Errorf("the layer was read with Range %q, want once", from.ranges.all)
+	}
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := remote.Layer(parsed.Context().Digest(layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := kept.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	sum.Reset()
+	n, err := io.Copy(sum, content)
+	if got := fmt.Sprintf("sha256:%x", sum.Sum(nil)); err != nil || n != *layerSize || got != layer {
+		t.Errorf("the registry has %d bytes of the layer with digest %s, want %d and %s: %v", n, got, *layerSize, layer, err)
+	}
+}
+
+// A layer of 20 GiB is copied in little memory. The upload is interrupted early, and the registry
+// answers that it has all but the last part, so that only this part is sent: the test does not
+// send 20 GiB.
+func TestLargeLayer(t *testing.T) {
+	const size, part = 20 << 30, 64 << 20
+	// Not the digest of the content: the copy cannot compute that, because it was interrupted.
+	layer := "sha256:" + strings.Repeat("a", 64)
+	from := newLargeSource(t, size, layer)
 	to := proxied(t)
 	var mu sync.Mutex
 	var has, sent, most int64 // bytes of the layer: in the registry, and sent; bytes of memory
@@ -90,20 +167,18 @@ func TestLargeLayer(t *testing.T) {
 		switch {
 		case r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/"):
 			// The real registry would look for the layer.
-			w.Header().Set("Docker-Content-Digest", root)
+			w.Header().Set("Docker-Content-Digest", from.root)
 			w.WriteHeader(http.StatusCreated)
 		case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, layer), r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") && !complete:
 			w.WriteHeader(http.StatusNotFound)
 		case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/"):
-			w.Header().Set("Docker-Content-Digest", root)
+			w.Header().Set("Docker-Content-Digest", from.root)
 			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
-			w.Header().Set("Content-Length", fmt.Sprint(len(manifest)))
+			w.Header().Set("Content-Length", fmt.Sprint(len(from.manifest)))
 		case r.Method == http.MethodPatch && (large || r.ContentLength == size):
 			n, _ := io.Copy(io.Discard, io.LimitReader(r.Body, part))
 			sent += n
-			var memory runtime.MemStats
-			runtime.ReadMemStats(&memory)
-			most = max(most, int64(memory.HeapInuse))
+			most = max(most, used())
 			if r.ContentLength == size {
 				has = size - part
 				aborts()
@@ -130,10 +205,10 @@ func TestLargeLayer(t *testing.T) {
 	if !complete || sent != 2*part {
 		t.Errorf("complete: %v, after %d bytes of the layer were sent, want %d", complete, sent, 2*part)
 	}
-	if want := fmt.Sprintf("bytes=%d-%d", int64(size-part), int64(size-1)); !ranges.is("", want) {
-		t.Errorf("the layer was read with Range %q, want none and then %s", ranges.all, want)
+	if want := fmt.Sprintf("bytes=%d-%d", int64(size-part), int64(size-1)); !from.ranges.is("", want) {
+		t.Errorf("the layer was read with Range %q, want none and then %s", from.ranges.all, want)
 	}
-	if most > 256<<20 {
+	if most > mostLarge {
 		t.Errorf("the heap had %d MiB in the middle, want little", most>>20)
 	}
 }

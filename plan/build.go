@@ -53,6 +53,20 @@ const (
 	BuildpackRun     = "RUN"     // the base of the image that is made
 )
 
+// ImageArg returns how a Pipelinefile names an image of ImageArgs: the parameter that gives it, or the argument of
+// the Dockerfile.
+func (b *BuildSpec) ImageArg(name string) string {
+	switch {
+	case b.Go != nil && name == GoBase:
+		return "base="
+	case b.Buildpack != nil && name == BuildpackBuilder:
+		return "builder="
+	case b.Buildpack != nil && name == BuildpackRun:
+		return "run_image="
+	}
+	return "argument " + name
+}
+
 // UsesBuildKit reports whether a builder makes the image, and not a program of the machine that pipe
 // runs on.
 func (b *BuildSpec) UsesBuildKit() bool { return b.Command == nil && b.Go == nil }

@@ -30,6 +30,15 @@ application("api", source = local("api"), build = buildpack("example.com/builder
 	// example.com/builder:1 example.com/run:1
 }
 
+func ExampleBuildSpec_ImageArg() {
+	p := evaluate(`
+application("api", source = local("api"), build = go_image(".", base = "example.com/static:1"))
+application("web", source = local("api"), build = buildpack("example.com/builder:1"))
+`)
+	fmt.Println(p.Build("api").ImageArg("BASE"), p.Build("web").ImageArg("BUILDER"), p.Build("web").ImageArg("RUN"), (&plan.BuildSpec{}).ImageArg("BASE"))
+	// Output: base= builder= run_image= argument BASE
+}
+
 func ExampleBuildSpec_HasDockerfile() {
 	p := evaluate(`
 application("api", source = local("api"))

@@ -53,6 +53,9 @@ type InputChange struct {
 	Is  string `json:"is,omitempty"`
 }
 
+// InputImage is the kind of an input that is the image of an argument, whose name it has.
+const InputImage = "image of argument"
+
 // A ChangeKind says how an input differs.
 type ChangeKind string
 
@@ -114,7 +117,7 @@ func (is *ImageInputs) Since(was *ImageInputs) []InputChange {
 	one("target", was.Target, is.Target, true)
 	one("platforms", strings.Join(was.Platforms, ", "), strings.Join(is.Platforms, ", "), true)
 	many("argument", was.Args, is.Args)
-	many("image of argument", was.Bases, is.Bases)
+	many(InputImage, was.Bases, is.Bases)
 	many("label", was.Labels, is.Labels)
 	many("secret", set(was.Secrets), set(is.Secrets))
 	if (was.Files != nil || was.Count == 0) && (is.Files != nil || is.Count == 0) {

@@ -220,23 +220,32 @@ func (im *image) spec() plan.BuildSpec {
 // been found.
 func (r *run) identify(ctx context.Context, im *image) (plan.Digest, error) {
 	for _, arg := range slices.Sorted(maps.Keys(im.bases)) {
-		if err := im.bases[arg].err; err != nil {
-			return "", fmt.Errorf("argument %s: %w", arg, err)
+		base := im.bases[arg]
+		switch {
+		case base.err == nil:
+		case base.builder != nil: // the error says so itself
+			return "", base.err
+		default:
+			return "", fmt.Errorf("%s%s: %w", atPos(im.build.Pos), im.build.ImageArg(arg), base.err)
 		}
 	}
 	spec := im.spec()
 	if c := r.commits[gitRef{spec.Source.Git, spec.Source.Ref}]; c != nil && c.err != nil && spec.Source.Commit == "" {
-		at := ""
-		if !spec.Pos.IsZero() {
-			at = spec.Pos.String() + ": "
-		}
-		return "", fmt.Errorf("identify %s: %s%w", im.source(), at, AdviseGit(c.err))
+		return "", fmt.Errorf("identify %s: %s%w", im.source(), atPos(spec.Pos), AdviseGit(c.err))
 	}
 	identity, err := r.Builder.Identify(ctx, spec)
 	if err != nil {
 		return "", fmt.Errorf("identify %s: %w", im.source(), err)
 	}
 	return identity, nil
+}
+
+// atPos begins an error that has a position in a Pipelinefile.
+func atPos(pos plan.Pos) string {
+	if pos.IsZero() {
+		return ""
+	}
+	return pos.String() + ": "
 }
 
 // settleBases finds the images that need not be made because only images that exist

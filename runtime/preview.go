@@ -164,7 +164,7 @@ func (step *Step) makeBases(s *service, im *image, made map[*image]string) {
 		}
 		step.makeBases(s, base, made)
 		made[base] = s.Name
-		step.Why = sentence(step.Why, fmt.Sprintf("argument %s: %s: %s", arg, base.source(), base.why()))
+		step.Why = sentence(step.Why, fmt.Sprintf("%s: %s: %s", im.build.ImageArg(arg), base.source(), base.why()))
 	}
 }
 

@@ -54,11 +54,7 @@ func (r *run) findNamed(ctx context.Context, im *image) error {
 			break
 		}
 	}
-	at := ""
-	if !spec.Pos.IsZero() {
-		at = spec.Pos.String() + ": "
-	}
-	return Advise(fmt.Errorf("%slook for the run image that the builder %s names: %w", at, im.builder.source(), failed),
+	return Advise(fmt.Errorf("%slook for the run image that the builder %s names: %w", atPos(spec.Pos), im.builder.source(), failed),
 		Advice{Do: "name one that can be read from here with run_image= of buildpack(), and run again"})
 }
 

@@ -38,7 +38,7 @@ func TestRunImage(t *testing.T) {
 	withBuilder(w, "first", "run:1")
 	w.Registry.Upstream("run:1", plan.DigestOf([]byte("run")))
 	steps, err := w.Runtime().Preview(t.Context(), runtime.Request{Action: runtime.Deploy, Environment: staging, Plan: p})
-	if err != nil || steps[0].RunImage != "run:1" || !strings.Contains(steps[0].Why, "argument RUN: run:1: run:1 is not in the registry") {
+	if err != nil || steps[0].RunImage != "run:1" || !strings.Contains(steps[0].Why, "run_image=: run:1: run:1 is not in the registry") {
 		t.Errorf("preview: %+v, %v", steps, err)
 	}
 	if _, err := run(t, w, runtime.Request{Plan: p}); err != nil {
@@ -100,8 +100,15 @@ func TestRunImageFails(t *testing.T) {
 			}
 		})
 	}
-	w := runtimetest.NewWorld() // without the builder image
-	if _, err := run(t, w, runtime.Request{Plan: packed("web")}); !errors.Is(err, runtime.ErrNotFound) || w.Count("Builder.RunImages") > 0 {
-		t.Errorf("without a builder: %v", err)
+	w, p := runtimetest.NewWorld(), packed("web") // without the builder image
+	p.Build("web").Pos = plan.Pos{File: "Pipelinefile", Line: 3, Col: 7}
+	_, err := run(t, w, runtime.Request{Plan: p})
+	if want := "Pipelinefile:3:7: builder=: look for image builder:1: image builder:1: not found"; !errors.Is(err, runtime.ErrNotFound) || !strings.Contains(err.Error(), want) || w.Count("Builder.RunImages") > 0 {
+		t.Errorf("without a builder: %v, want %q", err, want)
+	}
+	withBuilder(w, "first")
+	p.Build("web").ImageArgs[plan.BuildpackRun] = plan.ImageSource{Mirror: "run:1"}
+	if _, err := run(t, w, runtime.Request{Plan: p}); err == nil || !strings.Contains(err.Error(), "Pipelinefile:3:7: run_image=: look for image run:1: ") {
+		t.Errorf("without a run image: %v", err)
 	}
 }

@@ -219,7 +219,7 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 			text += ", target " + build.Target
 		}
 		for _, name := range slices.Sorted(maps.Keys(build.ImageArgs)) {
-			base := build.ImageArgs[name]
+			base, name := build.ImageArgs[name], strings.TrimPrefix(build.ImageArg(name), "argument ")
 			if base.Build != "" {
 				text += fmt.Sprintf(", with the image of %s as %s", base.Build, name)
 			} else {
@@ -252,7 +252,7 @@ func runImageOf(x index, service, name string, from plan.ImageSource) string {
 		return ""
 	}
 	if of := x.stepImage(service, name).RunImage; of != "" {
-		return fmt.Sprintf(", with %s as %s, which the builder names", of, plan.BuildpackRun)
+		return fmt.Sprintf(", with %s as %s, which the builder names", of, build.ImageArg(plan.BuildpackRun))
 	}
 	return ", with the run image that the builder names"
 }

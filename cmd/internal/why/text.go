@@ -102,7 +102,7 @@ func image(im *Image) []string {
 			lines = append(lines, fmt.Sprintf("argument %s = %q", name, b.Args[name]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(b.ImageArgs)) {
-			lines = append(lines, fmt.Sprintf("argument %s = %s, made before", name, baseOf(b.ImageArgs[name])))
+			lines = append(lines, fmt.Sprintf("%s = %s, made before", strings.TrimSuffix(b.ImageArg(name), "="), baseOf(b.ImageArgs[name])))
 		}
 		if len(b.Platforms) > 0 {
 			lines = append(lines, "for "+strings.Join(b.Platforms, ", "))

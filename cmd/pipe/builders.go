@@ -64,7 +64,7 @@ within 60 days. Builders are replaced one after the other; each has 10 minutes t
 The size and the class of the volumes, and --rootless, cannot be changed.
 
 If a builder cannot become ready, up says why, with the last lines of its log. The builders stay; up
-with other options changes them.
+with other options changes them, and up again starts those that have crashed immediately.
 
 The containers of the builders are privileged, unless they are --rootless: then BuildKit runs as an
 ordinary user, which cannot limit the CPUs and the memory of a build.`,

@@ -34,6 +34,7 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 	var last string
 	changed := time.Now()
 	seen := watch{}
+	looked := false // whether pods that had crashed before are replaced
 	for {
 		set, err := f.set(ctx)
 		if err == nil && rolledOut(set) {
@@ -42,6 +43,10 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 		var pods []corev1.Pod
 		if err == nil {
 			pods, err = f.pods(ctx)
+		}
+		if err == nil && !looked && set.Status.ObservedGeneration >= set.Generation {
+			looked = true
+			err = f.replaceCrashed(ctx, set, pods)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

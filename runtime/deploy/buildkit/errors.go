@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pipelinefile/pipe/runtime"
@@ -118,7 +119,10 @@ func (e *ExpiredError) Advice() runtime.Advice {
 // explain adds to an error of the server what to do about it.
 func explain(err error) error {
 	var status apierrors.APIStatus
-	if errors.As(err, &status) && apierrors.IsForbidden(err) {
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause): // also an error of the status forbidden
+		return runtime.Advise(err, runtime.Advice{Do: "run again when the namespace is gone: builders in it may take 10 minutes to end their builds"})
+	case errors.As(err, &status) && apierrors.IsForbidden(err):
 		return runtime.Advise(errors.New(status.Status().Message), runtime.Advice{Do: "ask for this permission: docs/rbac.md lists those for builders"})
 	}
 	return err

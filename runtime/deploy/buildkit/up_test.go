@@ -238,6 +238,11 @@ func TestNamespaceGoing(t *testing.T) {
 	if err := up(t, f, same); err == nil || err.Error() != "namespace "+f.namespace+" is being deleted" {
 		t.Errorf("Up = %v, want that the namespace is being deleted", err)
 	}
+	// It may also be deleted after Up has looked at it; the status of that error is forbidden, too.
+	err = f.apply(t.Context(), Defaults(), "")
+	if advice, _ := runtime.AdviceOf(err); err == nil || !strings.Contains(advice.Do, "when the namespace is gone") {
+		t.Errorf("apply = %v, %q, want the advice to wait", err, advice.Do)
+	}
 	if _, err = client.Patch(t.Context(), n.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}

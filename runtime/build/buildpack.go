@@ -46,6 +46,7 @@ const (
 // that image runs in BuildKit, as one command, and writes its layers into an OCI image layout, from which
 // pipe takes them: so it needs neither a Docker engine nor the credentials of a registry.
 func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (plan.Digest, error) {
+	k := b.making(j.spec, j.src)
 	b.sweep.Do(func() { filelock.RemoveDead("", scratchPrefix) })
 	scratch, release, err := filelock.TempDir("", scratchPrefix)
 	if err != nil {
@@ -86,7 +87,8 @@ func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (p
 		image = index
 	}
 	r := &programs{spec: j.spec, progress: newProgress(emit, redact.URLs)}
-	pushed, err := b.pushMade(ctx, r, image, j.withPackages(made), j.ref, emit)
+	k.platform, _ = b.pool.platform(ctx) // known, as it has built
+	pushed, err := b.pushMade(ctx, r, image, k, j.made(made), j.ref, emit)
 	if err == nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

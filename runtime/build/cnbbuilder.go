@@ -18,9 +18,10 @@ import (
 
 // A cnbBuilder is what the configuration of a builder image says.
 type cnbBuilder struct {
-	uid, gid int // of the user that buildpacks run as
-	env      []string
-	api      string // the version of the platform API to use
+	uid, gid  int // of the user that buildpacks run as
+	env       []string
+	api       string // the version of the platform API to use
+	lifecycle string // its version; empty: the builder does not say it
 }
 
 // A notBuilderError says why an image cannot be the builder, as a sentence whose subject is the image.
@@ -48,7 +49,7 @@ func builderOf(image v1.Image) (*cnbBuilder, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &cnbBuilder{env: config.Config.Env}
+	out := &cnbBuilder{env: config.Config.Env, lifecycle: meta.Lifecycle.Version}
 	has := slices.Concat(meta.Lifecycle.APIs.Platform.Supported, meta.Lifecycle.APIs.Platform.Deprecated)
 	for _, api := range platformAPIs {
 		if out.api == "" && slices.Contains(has, api) {
@@ -78,9 +79,12 @@ const otherBuilder = "use another version of the builder, and run again"
 
 // builderMeta is what pipe reads of the labels of a builder image.
 type builderMeta struct {
-	Lifecycle struct{ APIs lifecycleAPIs }
-	Images    []runImageMeta // the first one is the default
-	Stack     struct{ RunImage runImageMeta }
+	Lifecycle struct {
+		Version string
+		APIs    lifecycleAPIs
+	}
+	Images []runImageMeta // the first one is the default
+	Stack  struct{ RunImage runImageMeta }
 }
 
 type lifecycleAPIs struct {

@@ -32,14 +32,16 @@ var cnbFormats = []struct {
 	read func(data []byte) ([]sbom.Package, error)
 }{{"sbom.cdx.json", packagesIn}, {"sbom.spdx.json", packagesIn}, {"sbom.syft.json", packagesOfSyft}}
 
-// withPackages returns the images of j that have SBOMs of their buildpacks.
-func (j job) withPackages(all []*cnbImage) []madeImage {
-	var made []madeImage
+// made returns what is known about images of j.
+func (j job) made(all []*cnbImage) []madeImage {
+	made := make([]madeImage, 0, len(all))
 	for _, m := range all {
-		packages, err := cnbPackages(m.image, basesOf(j.spec, plan.BuildpackRun))
-		if packages != nil || err != nil {
-			made = append(made, madeImage{m.image, platformIn(m.platform), packages, err})
+		one := madeImage{image: m.image, platform: platformIn(m.platform), took: buildpacksOf(m.image)}
+		one.packages, one.unknown = cnbPackages(m.image, basesOf(j.spec, plan.BuildpackRun))
+		if isCNBVersion(m.builder.lifecycle) {
+			one.tools = map[string]string{"lifecycle": m.builder.lifecycle}
 		}
+		made = append(made, one)
 	}
 	return made
 }

@@ -35,6 +35,7 @@ const scratchPrefix = "pipe-build-"
 // byProgram has programs of this machine make the image of spec, and pushes it. Nothing runs them for
 // another purpose, and only [Builder.Build] calls it.
 func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *source, ref string, emit runtime.Emit) (plan.Digest, error) {
+	k := b.making(spec, src)
 	b.sweep.Do(func() { filelock.RemoveDead("", scratchPrefix) })
 	scratch, release, err := filelock.TempDir("", scratchPrefix)
 	if err != nil {
@@ -66,7 +67,7 @@ func (b *Builder) byProgram(ctx context.Context, spec plan.BuildSpec, src *sourc
 	if err != nil {
 		return "", err
 	}
-	made, err := b.pushMade(ctx, r, image, r.made, ref, emit)
+	made, err := b.pushMade(ctx, r, image, k, r.made, ref, emit)
 	if err == nil && spec.Go != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

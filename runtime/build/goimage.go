@@ -160,8 +160,12 @@ func (r *programs) goProgram(ctx context.Context, base *remote.Descriptor, p oci
 	if image, err = withProgram(image, file, g.Program()); err != nil {
 		return madeImage{}, err
 	}
-	packages, unknown := goPackages(file, basesOf(r.spec, plan.GoBase))
-	return madeImage{image, platformIn(p), packages, unknown}, nil
+	made = madeImage{image: image, platform: platformIn(p)}
+	var version string
+	if made.packages, version, made.unknown = goPackages(file, basesOf(r.spec, plan.GoBase)); made.unknown == nil {
+		made.tools = map[string]string{"go": version} // may be newer than the go command, which can fetch another one
+	}
+	return made, nil
 }
 
 // goPackage is what go list says of a package.

@@ -84,6 +84,12 @@ func writeImage(kind string) error {
 	case "platforms": // the layout's index is that of the image
 		_, err := layout.Write(output, index)
 		return err
+	case "attested": // with a statement of the tool's own
+		if index, err = withStatement(index); err != nil {
+			return err
+		}
+		to, err := layout.Write(output, empty.Index)
+		return errors.Join(err, to.AppendIndex(index))
 	case "two":
 		other, err := image("linux/riscv64")
 		return errors.Join(err, inLayout(output, one, other))
@@ -191,6 +197,18 @@ func writeImage(kind string) error {
 		return errors.Join(inLayout(output, one), os.WriteFile("main.txt", []byte("by the command"), 0o644))
 	}
 	return fmt.Errorf("the test has no image of kind %q", kind)
+}
+
+// withStatement returns an index with a manifest that is no image, as BuildKit writes attestations.
+func withStatement(index v1.ImageIndex) (v1.ImageIndex, error) {
+	statement, err := mutate.AppendLayers(empty.Image, static.NewLayer([]byte("{}"), "application/vnd.in-toto+json"))
+	if err != nil {
+		return nil, err
+	}
+	return mutate.AppendManifests(index, mutate.IndexAddendum{Add: statement, Descriptor: v1.Descriptor{
+		Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+		Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"},
+	}}), nil
 }
 
 func tarOf(name string, content []byte) []byte {

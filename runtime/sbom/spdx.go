@@ -179,28 +179,15 @@ func (d *spdxDocument) write() ([]byte, error) {
 	return json.MarshalIndent(d, "", "  ")
 }
 
-// SPDXPredicate is the type of the predicate of a [Statement].
+// SPDXPredicate is the type of the predicate that [Predicate] returns.
 const SPDXPredicate = "https://spdx.dev/Document"
 
-// Statement returns a statement of in-toto that an image has these packages, with a document of SPDX
-// 2.3 as its predicate. of is the name of the image. The same image has the same statement, whenever
-// it is made.
-func Statement(of string, digest plan.Digest, packages []Package) ([]byte, error) {
+// Predicate returns that an image has these packages, as a document of SPDX 2.3, which is the predicate of
+// a statement of in-toto. of is the name of the image. The same image has the same document, whenever it is
+// made.
+func Predicate(of string, digest plan.Digest, packages []Package) (json.RawMessage, error) {
 	d := newSPDX(of, "pipe", time.Unix(0, 0))
 	hex := strings.TrimPrefix(string(digest), "sha256:")
 	d.image(spdxPackage{Name: of, VersionInfo: string(digest), Purpose: "CONTAINER", Checksums: []spdxChecksum{{"SHA256", hex}}}, sorted(packages))
-	predicate, err := d.write()
-	if err != nil {
-		return nil, err
-	}
-	type subject struct {
-		Name   string            `json:"name"`
-		Digest map[string]string `json:"digest"`
-	}
-	return json.Marshal(struct {
-		Type          string          `json:"_type"`
-		PredicateType string          `json:"predicateType"`
-		Subject       []subject       `json:"subject"`
-		Predicate     json.RawMessage `json:"predicate"`
-	}{"https://in-toto.io/Statement/v0.1", SPDXPredicate, []subject{{of, map[string]string{"sha256": hex}}}, predicate})
+	return d.write()
 }

@@ -47,5 +47,5 @@ func readNPM(t *tree, name string) error {
 	if !scoped {
 		scope, plain = "", is.Name
 	}
-	return t.addIf(component{is.Name, is.Version, license, purl("npm", scope, plain, is.Version, nil), name})
+	return t.addIf(component{is.Name, is.Version, known(license), purl("npm", scope, plain, is.Version, nil), name})
 }

@@ -59,10 +59,19 @@ Version: 1
 Package: never
 Status: unknown ok not-installed
 
+Package: broken
+Status: install ok half-configured
+Version: 3
+
+Package: later
+Status: install ok triggers-awaited
+Version: 4
+
 `
 	release := "ID=debian\nVERSION_ID=\"12\"\n"
 	want := "libc6 2.36-9+deb12u8 pkg:deb/debian/libc6@2.36-9%2Bdeb12u8?arch=amd64&distro=debian-12&upstream=glibc%402.36-9"
-	checkFound(t, tempTree(t, map[string]string{"var/lib/dpkg/status": status, "etc/os-release": release}), want)
+	checkFound(t, tempTree(t, map[string]string{"var/lib/dpkg/status": status, "etc/os-release": release}),
+		"broken 3 pkg:deb/debian/broken@3?distro=debian-12", "later 4 pkg:deb/debian/later@4?distro=debian-12", want)
 	// An image without dpkg has a file for each package.
 	checkFound(t, tempTree(t, map[string]string{
 		"etc/os-release": release, "var/lib/dpkg/status.d/base": "Package: base-files\nVersion: 12.4\nArchitecture: arm64\n", "var/lib/dpkg/status.d/base.md5sums": "0  x\n",
@@ -159,10 +168,12 @@ func TestPython(t *testing.T) {
 		in + "six-1.16.0.egg-info":                  "Name: six\nVersion: 1.16.0\nLicense-Expression: MIT OR ISC\nLicense: old\n",
 		in + "old.egg-info/PKG-INFO":                "Name: old\nVersion: 2\nLicense: UNKNOWN LICENSE\n",
 		in + "empty.dist-info/METADATA":             "",
+		in + "text.dist-info/METADATA":              "Name: text\nVersion: 3\nLicense: " + strings.Repeat("All rights. ", 1000) + "\n",
 	}),
 		"Flask_Login 0.6.3 MIT pkg:pypi/flask-login@0.6.3",
 		"old 2 pkg:pypi/old@2",
-		"six 1.16.0 MIT OR ISC pkg:pypi/six@1.16.0")
+		"six 1.16.0 MIT OR ISC pkg:pypi/six@1.16.0",
+		"text 3 pkg:pypi/text@3")
 }
 
 // archive returns an archive of Java with these files.

@@ -31,7 +31,7 @@ func readPython(t *tree, name string) error {
 			license = of["License"]
 		}
 		project := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(of["Name"]))
-		if err := t.addIf(component{of["Name"], of["Version"], license, purl("pypi", "", project, of["Version"], nil), name}); err != nil {
+		if err := t.addIf(component{of["Name"], of["Version"], known(license), purl("pypi", "", project, of["Version"], nil), name}); err != nil {
 			return err
 		}
 		return errDone

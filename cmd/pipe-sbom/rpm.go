@@ -17,15 +17,23 @@ func isRPM(dir, base string) bool {
 	return false
 }
 
-func readRPM(t *tree, name string) error {
+func readRPM(t *tree, name string) (err error) {
 	f, info, err := t.database(name)
 	if err != nil {
 		return err
 	}
-	f.Close()
+	defer f.Close()
 	if info.Size() == 0 {
 		return nil // rpm creates it before the first package
 	}
+	if err := checkRPM(f, info.Size()); err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil { // the library trusts what a package says of itself
+			err = fmt.Errorf("%w: %v", errRPM, v)
+		}
+	}()
 	// The library opens a path. No part of it is a link, as the walk has come here.
 	db, err := rpmdb.Open(filepath.Join(t.dir, filepath.FromSlash(name)))
 	if err != nil {
@@ -44,7 +52,7 @@ func readRPM(t *tree, name string) error {
 		if p.Epoch != nil && *p.Epoch != 0 {
 			epoch = strconv.Itoa(*p.Epoch)
 		}
-		c := component{p.Name, version, p.License, purl("rpm", t.distro.id, p.Name, version,
+		c := component{p.Name, version, known(p.License), purl("rpm", t.distro.id, p.Name, version,
 			map[string]string{"arch": p.Arch, "distro": t.distro.qualifier(), "epoch": epoch, "upstream": p.SourceRpm}), name}
 		if epoch != "" {
 			c.version = epoch + ":" + version

@@ -92,6 +92,9 @@ const (
 	maxDepth  = 20        // pages from the root of a tree to a leaf
 )
 
+// sqliteMagic begins a database.
+const sqliteMagic = "SQLite format 3\x00"
+
 var errSQLite = errors.New("it is not a valid SQLite database")
 
 // A sqliteFile reads the trees of tables.
@@ -106,7 +109,7 @@ type sqliteFile struct {
 // sqliteColumn returns the values of a column of a table, which must be of blobs.
 func sqliteColumn(in io.ReaderAt, table string, column int) (values [][]byte, err error) {
 	header := make([]byte, 100)
-	if _, err := in.ReadAt(header, 0); err != nil || string(header[:16]) != "SQLite format 3\x00" {
+	if _, err := in.ReadAt(header, 0); err != nil || string(header[:16]) != sqliteMagic {
 		return nil, errSQLite
 	}
 	f := &sqliteFile{in: in, size: int(binary.BigEndian.Uint16(header[16:]))}

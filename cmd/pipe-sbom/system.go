@@ -22,7 +22,7 @@ func readAPK(t *tree, name string) error {
 		if source == of["P"] {
 			source = ""
 		}
-		return t.add(component{of["P"], of["V"], of["L"], purl("apk", cmp.Or(t.distro.id, "alpine"), of["P"], of["V"],
+		return t.add(component{of["P"], of["V"], known(of["L"]), purl("apk", cmp.Or(t.distro.id, "alpine"), of["P"], of["V"],
 			map[string]string{"arch": of["A"], "distro": t.distro.qualifier(), "upstream": source}), name})
 	})
 }
@@ -39,8 +39,11 @@ func readDpkg(t *tree, name string) error {
 	}
 	defer f.Close()
 	return stanzas(f, []string{"Package", "Version", "Architecture", "Source", "Status"}, func(of map[string]string) error {
-		if status := strings.Fields(of["Status"]); len(status) > 0 && status[len(status)-1] != "installed" && of["Package"] != "" {
-			return nil // removed, or in the middle of something
+		// The files of a package whose configuration has failed, or waits for that of another one, are there.
+		if status := strings.Fields(of["Status"]); len(status) > 0 && of["Package"] != "" {
+			if is := status[len(status)-1]; is == "not-installed" || is == "config-files" || is == "half-installed" && of["Version"] == "" {
+				return nil
+			}
 		}
 		// "glibc (2.36-9)" if the source has another version.
 		source, version, _ := strings.Cut(of["Source"], " ")

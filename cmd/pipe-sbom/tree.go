@@ -137,6 +137,15 @@ func (t *tree) content(name string, limit int64) ([]byte, error) {
 // errFields is the error of a database with a package whose name, version or license cannot be right.
 var errFields = errors.New("a package in it has no name or no version, or they are too long")
 
+// known returns a license, or "" if it is too long: it may be the text of a license, or list hundreds, and the package is
+// one without it.
+func known(license string) string {
+	if len(license) > maxField {
+		return ""
+	}
+	return license
+}
+
 // add adds a package of a database.
 func (t *tree) add(c component) error {
 	if c.name == "" || c.version == "" || max(len(c.name), len(c.version), len(c.license)) > maxField {

@@ -45,10 +45,19 @@ func (a *sbomArg) Unpack(v starlark.Value) error {
 		return nil
 	}
 	if p := convert.String(&a.scanner, v); p != nil {
-		return convert.Want("str or False", v)
+		if p = convert.Want("str or False", v); p.Hint == "" {
+			p.Hint = sbomHint
+		}
+		return p
+	}
+	if a.scanner == "" {
+		return explain.Errorf("want the image of a scanner or False, got an empty string").WithHint(sbomHint)
 	}
 	return nil
 }
+
+// sbomHint says what sbom= can be.
+const sbomHint = `write the image of a scanner, such as "docker/buildkit-syft-scanner:stable-1", or False for no SBOMs; or leave it out`
 
 var pipelineFunc = declare("pipeline", "None", "Names the pipeline and sets options for all of it. Every Pipelinefile calls it once.",
 	func(c *Call, a *pipelineArgs) (starlark.Value, error) {

@@ -14,8 +14,7 @@ import (
 
 // The library that reads databases of rpm asks database/sql for the driver "sqlite". It needs one column of one table,
 // so this driver reads that from the file format (https://www.sqlite.org/fileformat.html) and knows no SQL: a whole
-// SQLite is larger than the rest of the program, and takes a minute to compile. What is in the write-ahead log is not
-// read.
+// SQLite is larger than the rest of the program, and takes a minute to compile. sqlitelog.go reads the write-ahead log.
 func init() { sql.Register("sqlite", sqliteDriver{}) }
 
 // rpmQuery is what the library asks.
@@ -66,7 +65,16 @@ func (s sqliteStmt) QueryContext(context.Context, []driver.NamedValue) (driver.R
 		return nil, err
 	}
 	defer f.Close()
-	values, err := sqliteColumn(f, "Packages", 1)
+	log, err := openLog(s.file)
+	if err != nil {
+		return nil, err
+	}
+	var newer io.ReaderAt // nil: there are no newer pages
+	if log != nil {
+		defer log.Close()
+		newer = log
+	}
+	values, err := sqliteColumn(f, newer, "Packages", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +108,15 @@ var errSQLite = errors.New("it is not a valid SQLite database")
 // A sqliteFile reads the trees of tables.
 type sqliteFile struct {
 	in     io.ReaderAt
-	size   int // of a page
-	usable int // bytes of a page
+	log    *sqliteLog // nil: it has none
+	size   int        // of a page
+	usable int        // bytes of a page
 	seen   map[uint32]bool
 	total  int
 }
 
-// sqliteColumn returns the values of a column of a table, which must be of blobs.
-func sqliteColumn(in io.ReaderAt, table string, column int) (values [][]byte, err error) {
+// sqliteColumn returns the values of a column of a table, which must be of blobs. The write-ahead log may be nil.
+func sqliteColumn(in, log io.ReaderAt, table string, column int) (values [][]byte, err error) {
 	header := make([]byte, 100)
 	if _, err := in.ReadAt(header, 0); err != nil || string(header[:16]) != sqliteMagic {
 		return nil, errSQLite
@@ -119,6 +128,9 @@ func sqliteColumn(in io.ReaderAt, table string, column int) (values [][]byte, er
 	f.usable = f.size - int(header[20])
 	if f.size < 512 || f.usable < 480 {
 		return nil, errSQLite
+	}
+	if log != nil {
+		f.log = readLog(log, f.size)
 	}
 	var root uint32
 	err = f.records(1, func(of []sqliteValue) error { // type, name, tbl_name, rootpage, sql
@@ -156,7 +168,11 @@ func (f *sqliteFile) page(number uint32) ([]byte, error) {
 	}
 	f.seen[number] = true
 	page := make([]byte, f.size)
-	if _, err := f.in.ReadAt(page, int64(number-1)*int64(f.size)); err != nil {
+	in, at := f.in, int64(number-1)*int64(f.size)
+	if f.log != nil && f.log.at[number] != 0 {
+		in, at = f.log.in, f.log.at[number]
+	}
+	if _, err := in.ReadAt(page, at); err != nil {
 		return nil, errSQLite
 	}
 	return page[:f.usable], nil

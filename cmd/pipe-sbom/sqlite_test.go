@@ -16,7 +16,7 @@ func TestSQLiteDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, err := sqliteColumn(bytes.NewReader(data), "Packages", 1)
+	values, err := sqliteColumn(bytes.NewReader(data), nil, "Packages", 1)
 	if err != nil || len(values) == 0 {
 		t.Fatalf("sqliteColumn = %d values, %v", len(values), err)
 	}
@@ -30,14 +30,14 @@ func TestSQLiteDamaged(t *testing.T) {
 		for i := range 20 { // and in the root of the schema
 			damaged[100+random.IntN(40+i)] = byte(random.Uint32())
 		}
-		if _, err := sqliteColumn(bytes.NewReader(damaged), "Packages", 1); err != nil {
+		if _, err := sqliteColumn(bytes.NewReader(damaged), nil, "Packages", 1); err != nil {
 			failed++
 		}
 	}
 	if failed == 0 {
 		t.Error("no damaged database is an error")
 	}
-	if _, err := sqliteColumn(bytes.NewReader(data), "Missing", 1); err == nil || !strings.Contains(err.Error(), "it has no table Missing") {
+	if _, err := sqliteColumn(bytes.NewReader(data), nil, "Missing", 1); err == nil || !strings.Contains(err.Error(), "it has no table Missing") {
 		t.Errorf("sqliteColumn = %v", err)
 	}
 }
@@ -66,7 +66,7 @@ func FuzzSQLite(f *testing.F) {
 	page[16], page[17], page[100] = 2, 0, 13
 	f.Add(page)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if values, err := sqliteColumn(bytes.NewReader(data), "Packages", 1); err != nil && values != nil && len(values) > len(data) {
+		if values, err := sqliteColumn(bytes.NewReader(data), nil, "Packages", 1); err != nil && values != nil && len(values) > len(data) {
 			t.Errorf("%d values, %v", len(values), err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -29,30 +30,41 @@ func readJava(t *tree, name string) error {
 		return err
 	}
 	defer f.Close()
-	return t.archive(f, info.Size(), name, maxNesting)
+	return t.archive(f, info.Size(), name, path.Base(name), maxNesting)
 }
 
-func (t *tree) archive(r io.ReaderAt, size int64, name string, deeper int) error {
+// archive adds what is in an archive with a name of its own, which is in the file that name names.
+func (t *tree) archive(r io.ReaderAt, size int64, name, own string, deeper int) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil || len(z.File) > maxEntries {
 		return nil
 	}
+	noted := false
 	for _, f := range z.File {
 		switch dir, base := path.Split(f.Name); {
 		case base == "pom.properties" && strings.HasPrefix(dir, "META-INF/maven/"):
+			noted = true
 			if err := t.addPOM(inflated(f, maxMetadata), name); err != nil {
 				return err
 			}
 		case deeper > 0 && isJava(base):
 			if inner := inflated(f, maxInner); inner != nil {
-				if err := t.archive(bytes.NewReader(inner), int64(len(inner)), name, deeper-1); err != nil {
+				if err := t.archive(bytes.NewReader(inner), int64(len(inner)), name, base, deeper-1); err != nil {
 					return err
 				}
 			}
 		}
 	}
+	// Many programs that Gradle builds have no note, such as Spring, so the name of the archive must do. It says no group,
+	// without which there is no package URL.
+	if m := versioned.FindStringSubmatch(own); m != nil && !noted {
+		return t.addIf(component{name: m[1], version: m[2], found: name})
+	}
 	return nil
 }
+
+// versioned matches the name of an archive with a version, as Maven and Gradle name it.
+var versioned = regexp.MustCompile(`^(.+?)-(\d[^/]*)\.jar$`)
 
 // inflated returns the content of a file in an archive; nil if it is damaged or has more than limit bytes.
 func inflated(f *zip.File, limit int64) []byte {

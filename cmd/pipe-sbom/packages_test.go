@@ -208,9 +208,13 @@ func TestJava(t *testing.T) {
 	outer := properties("outer")
 	outer["BOOT-INF/lib/inner.jar"] = archive(t, properties("direct"))
 	outer["BOOT-INF/lib/deep.jar"] = nested
+	outer["BOOT-INF/lib/spring-core-6.1.2.jar"] = archive(t, map[string]string{"META-INF/MANIFEST.MF": ""})
+	outer["BOOT-INF/lib/noted-9.jar"] = archive(t, properties("noted"))
 	checkFound(t, tempTree(t, map[string]string{"app/app.jar": archive(t, outer), "app/bad.jar": "no archive"}),
 		"org.example:direct 1.2 pkg:maven/org.example/direct@1.2",
-		"org.example:outer 1.2 pkg:maven/org.example/outer@1.2")
+		"org.example:noted 1.2 pkg:maven/org.example/noted@1.2",
+		"org.example:outer 1.2 pkg:maven/org.example/outer@1.2",
+		"spring-core 6.1.2")
 }
 
 func TestIsExpression(t *testing.T) {

@@ -22,6 +22,9 @@ const (
 	// stuck is how long the states of builders that are not draining may stay the same before Up
 	// gives up.
 	stuck = 5 * time.Minute
+	// refused is how long there may be no pods at all. The cluster creates them immediately, unless something such as a
+	// quota or the pod security standard of the namespace refuses them.
+	refused = 30 * time.Second
 	// settle is how long a trouble that counts as final must last. The kubelet restarts a program that has
 	// ended for the first time in a while within this time.
 	settle = 5 * time.Second
@@ -62,7 +65,8 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 			last, changed = text, time.Now()
 		}
 		failed := seen.failed(set, pods, time.Now())
-		if failed != nil || time.Since(changed) > stuck {
+		none := len(pods) == 0 && set.Status.ObservedGeneration >= set.Generation
+		if failed != nil || time.Since(changed) > stuck || none && time.Since(changed) > refused {
 			return f.notReady(ctx, set, pods, failed)
 		}
 		if err := retry.Pause(ctx, interval); err != nil {

@@ -88,6 +88,15 @@ func TestState(t *testing.T) {
 	}
 }
 
+// TestNoPodsAdvice: without pods there is nothing to describe but what should create them.
+func TestNoPodsAdvice(t *testing.T) {
+	t.Parallel()
+	err := &NotReadyError{Namespace: "ci"}
+	if do := err.Advice().Do; !strings.Contains(do, "kubectl --namespace ci describe statefulset buildkit; a quota or the pod security standard") || strings.Contains(do, "describe pods") {
+		t.Errorf("the advice of %v is %q", err, do)
+	}
+}
+
 // TestNotReadyAdvice: what to do depends on why builders are not ready.
 func TestNotReadyAdvice(t *testing.T) {
 	t.Parallel()

@@ -82,6 +82,9 @@ func (e *NotReadyError) Error() string {
 // Advice says how to find the reason, and what to change.
 func (e *NotReadyError) Advice() runtime.Advice {
 	up := upCommand(e.Namespace)
+	if len(e.Builders) == 0 { // its events say what refuses them
+		return runtime.Advice{Do: fmt.Sprintf("see why with: kubectl --namespace %s describe statefulset %s; a quota or the pod security standard of the namespace may refuse the pods: builders need the level privileged", e.Namespace, Name)}
+	}
 	do := fmt.Sprintf("see why with: kubectl --namespace %s describe pods", e.Namespace)
 	if e.Ended != nil {
 		do += fmt.Sprintf(", and kubectl --namespace %s logs %s", e.Namespace, e.Ended.Builder)

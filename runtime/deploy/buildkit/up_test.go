@@ -248,6 +248,22 @@ func TestNamespaceGoing(t *testing.T) {
 	}
 }
 
+// TestPodsRefused: Up says soon that the cluster refuses the pods, here because of the pod security standard.
+func TestPodsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	_, err := f.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: f.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *NotReadyError
+	if err := f.Up(t.Context(), same, func(text string) { t.Log(text) }); !errors.As(err, &failed) || len(failed.Builders) > 0 || !strings.HasSuffix(err.Error(), ": there are no pods") {
+		t.Errorf("Up = %v, want that there are no pods", err)
+	}
+}
+
 // TestCertify: certificates are kept until they expire soon, and what was left by an interrupted
 // Up is replaced.
 func TestCertify(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/sched"
 )
 
-// A run that cannot notice that the build of another one has ended asks for the image: at first after
+// A run that is not told when the build of another one ends asks for the image: at first after
 // firstPoll, and then after an eighth of the time for which it has waited, but at least every claimPoll.
-// So it notices soon that a short build has ended, and asks rarely during a long one. It tries to claim
-// the build every claimPoll, because the other one may fail.
+// So it learns soon that a short build has ended, and asks rarely during a long one. It tries to claim
+// the build every claimPoll, because the other run may fail.
 const (
 	firstPoll = 100 * time.Millisecond
 	claimPoll = time.Second
@@ -41,7 +41,7 @@ func (r *run) build(ctx context.Context, im *image, emit Emit) (plan.Digest, err
 			if began.IsZero() {
 				began = time.Now()
 			}
-			sched.Leave(ctx) // others, which nobody builds, can be built in the meantime
+			sched.Leave(ctx) // images that nobody builds can be built in the meantime
 			if digest, err := r.awaitBuilt(ctx, im, other, began); !errors.Is(err, ErrNotFound) {
 				return digest, err
 			}

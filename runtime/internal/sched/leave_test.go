@@ -19,8 +19,8 @@ func runAll(t *testing.T, slots int, tasks ...*Task) {
 	}
 }
 
-// TestLeave: another task starts when one has left, and the one that returns has a slot before
-// tasks that have not started. A task that ends without a slot gives none back.
+// TestLeave: another task starts when one has left, and the one that returns gets a slot before
+// tasks that have not started. A task that ends without a slot frees none.
 func TestLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -3,7 +3,8 @@
 // The graph defines the order: an edge of Needs waits for success, an edge
 // of After waits for an end of any kind. The tasks of a class share a number of
 // slots. While a task of a class is ready, no slot of that class is idle. Among
-// ready tasks, the one with the lowest priority number starts first.
+// ready tasks, the one with the lowest priority number starts first. A task that only
+// waits can lend its slot to another one ([Leave] and [Return]).
 //
 // The goroutine that calls Run owns all state and starts one goroutine for each
 // running task. It waits for what tasks report on one channel and for the context, so
@@ -27,8 +28,8 @@ type Task struct {
 	Needs    []*Task // must have succeeded
 	After    []*Task // must have ended in any way; a task that cannot run because a needed task failed has ended
 	// Do is the work; nil for a barrier, which takes no slot and no time. Its
-	// context is cancelled with Run's, and is that of [Leave] and [Return]. A panic in
-	// Do is returned as a [*PanicError].
+	// context is cancelled with Run's, and is the one to call [Leave] and [Return] with. A
+	// panic in Do is returned as a [*PanicError].
 	Do func(context.Context) error
 }
 
@@ -73,7 +74,7 @@ func Run(ctx context.Context, tasks []*Task, opts Options) (results []Result, er
 		ready:   make([]queue, len(opts.Limits)+1),
 		free:    make([]int, len(opts.Limits)+1),
 		away:    make([]int, len(opts.Limits)+1),
-		waiting: make([][]back, len(opts.Limits)+1),
+		waiting: make([][]returning, len(opts.Limits)+1),
 		reports: make(chan report),
 		keep:    opts.KeepGoing,
 		maxWave: math.MaxInt,
@@ -134,20 +135,20 @@ const (
 	wants
 )
 
-// A back is a task that wants a slot again.
-type back struct {
+// A returning is a task that wants a slot again.
+type returning struct {
 	node  *node
-	taken chan struct{}
+	taken chan struct{} // is closed when it has the slot
 }
 
 // A run is the state of one Run. Only the goroutine of Run touches it.
 type run struct {
 	nodes   []node
-	ready   []queue  // by class
-	limits  []int    // slots, by class
-	free    []int    // those that no task has, by class
-	away    []int    // tasks that run without a slot, by class
-	waiting [][]back // tasks that want a slot again, in order, by class
+	ready   []queue       // by class
+	limits  []int         // slots, by class
+	free    []int         // those that no task has, by class
+	away    []int         // tasks that run without a slot, by class
+	waiting [][]returning // tasks that want a slot again, in order, by class
 	reports chan report
 	running int
 	keep    bool
@@ -180,7 +181,7 @@ func (r *run) loop(ctx context.Context) {
 				r.leave(n)
 			case wants:
 				if n.away {
-					r.waiting[n.class] = append(r.waiting[n.class], back{n, m.taken})
+					r.waiting[n.class] = append(r.waiting[n.class], returning{n, m.taken})
 				} else {
 					close(m.taken)
 				}
@@ -213,10 +214,11 @@ func (r *run) start(ctx context.Context) {
 	}
 }
 
-// maxAway is how many tasks of a class may run without a slot, for each slot of the class.
+// maxAway is how many tasks of a class may run without a slot, for each slot of the class. Without
+// this bound, all tasks of a class could have started.
 const maxAway = 3
 
-// leave takes the slot of a running task, unless too many have none.
+// leave frees the slot of a running task, unless maxAway is reached.
 func (r *run) leave(n *node) {
 	if n.away || r.away[n.class]/maxAway >= r.limits[n.class] {
 		return

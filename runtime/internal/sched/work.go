@@ -28,17 +28,19 @@ type slot struct {
 // slotKey is the key of the slot in the context of a running task.
 type slotKey struct{}
 
-// Leave gives back the slot of the running task whose context ctx is, or is derived from, so that
-// another one can start while this one only waits. The task may end without a slot, and calls
-// [Return] before it does more than that. A class in which many tasks have left keeps the slot. With
-// another context, Leave and Return do nothing. They must not be called concurrently.
+// Leave gives back the slot of a running task, so that another one can start while this one only
+// waits. ctx must be the context of the task, or derived from it; with another one, Leave and
+// [Return] do nothing. The task must call Return before it works again; it may also end without a
+// slot. If three tasks for each slot of the class have left already, the task keeps its slot. One
+// task must not call Leave and Return concurrently.
 func Leave(ctx context.Context) {
 	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
 		s.reports <- report{index: s.index, what: left}
 	}
 }
 
-// Return waits until the running task has a slot again. It precedes tasks that have not started.
+// Return waits until the running task has a slot again, also if ctx is done. It takes precedence
+// over tasks that have not started. If the task has a slot, Return does nothing.
 func Return(ctx context.Context) {
 	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
 		taken := make(chan struct{})

@@ -56,6 +56,8 @@ func consists(text string, of func(byte) bool) bool {
 // expected.
 func Meant(typ, text string) string {
 	switch {
+	case typ == "secret": // text may be the value itself, which no message repeats
+		return `write secret("NAME"); the Pipelinefile never contains the value, which a run takes from --secrets`
 	case len(text) > 100:
 	case typ == "dict" && strings.HasSuffix(text, "aml"):
 		return fmt.Sprintf("write read_yaml(%q)", text)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
 )
 
 // An attempt is what a builder does once, over one connection.
@@ -44,6 +45,16 @@ func (a *attempt) follow(ctx context.Context, p *progress, do func(context.Conte
 		return &UnreachableError{Addr: a.node.addr, Lost: true, Err: plain(err)}
 	}
 	return err
+}
+
+// send has the builder solve def, or what a frontend makes of opt, and reports it to p. The error is
+// that of the builder, or an *UnreachableError.
+func (a *attempt) send(ctx context.Context, def *llb.Definition, opt client.SolveOpt, p *progress) (resp *client.SolveResponse, err error) {
+	err = a.follow(ctx, p, func(ctx context.Context, status chan *client.SolveStatus) (err error) {
+		resp, err = a.Solve(ctx, def, opt, status)
+		return err
+	})
+	return resp, err
 }
 
 // lost reports whether err means that the builder is gone. The embedded builder is started again

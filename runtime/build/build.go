@@ -43,7 +43,7 @@ type Options struct {
 	Addresses []string
 	// Farm finds the builders of a farm in a cluster, those that are ready. It is needed for
 	// addresses that begin with kube:// only.
-	Farm func(ctx context.Context, farm Farm) ([]Member, error)
+	Farm func(ctx context.Context, farm FarmAddress) ([]Member, error)
 	// Start, used if there are no addresses, starts the embedded BuildKit if it is not
 	// running, and returns its address. It is called when a build needs it.
 	Start func(ctx context.Context) (addr string, err error)
@@ -115,14 +115,6 @@ type Scanner struct {
 type TLS struct {
 	CA, Cert, Key string // paths of PEM files
 	ServerName    string // the name in the server's certificate; default: the host of the address
-}
-
-// Limits are the resource limits of a build (I5): of each of its commands and, in the embedded
-// builder, of all that run concurrently together. A builder that runs as an ordinary user cannot
-// enforce them.
-type Limits struct {
-	CPU    float64 // cores; default 4; negative: no limit
-	Memory int64   // bytes; default 4 GiB; negative: no limit
 }
 
 // A Builder builds images with BuildKit. It is safe for concurrent use.

@@ -224,7 +224,3 @@ func (j job) cnbCacheID(p ocispecs.Platform) string {
 	repository, _, _ := plan.CutImage(j.ref)
 	return "pipe-buildpack-" + strings.TrimPrefix(string(plan.DigestOf([]byte(repository+"\x00"+platforms.Format(p)))), "sha256:")[:32]
 }
-
-// takesLimits reports whether the builder limits the resources of a command that no frontend asks for:
-// older ones refuse such a build.
-func (n *node) takesLimits() bool { return engineOf(n.addr) == nil && n.has(minorResources) }

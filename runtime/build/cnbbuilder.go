@@ -1,7 +1,6 @@
 package build
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/containerd/platforms"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pipelinefile/pipe/plan"
@@ -112,101 +110,6 @@ func builderMetaOf(config *v1.ConfigFile) (*builderMeta, error) {
 		return nil, &notBuilderError{fmt.Sprintf("has a label that cannot be read: %v", err), otherBuilder}
 	}
 	return meta, nil
-}
-
-// maxRunImages limits the names of a run image that are tried, because each costs requests.
-const maxRunImages = 10
-
-// runImages returns the names of the default run image of a builder. Those in a registry come first, which
-// is that of the builder: who has copied the builder into a registry has usually copied its run image, too.
-func (m *builderMeta) runImages(registry string) []string {
-	of := m.Stack.RunImage
-	if len(m.Images) > 0 {
-		of = m.Images[0]
-	}
-	var near, others []string
-	for _, name := range append([]string{of.Image}, of.Mirrors...) {
-		switch {
-		case name == "" || slices.Contains(near, name) || slices.Contains(others, name):
-		case registryIn(name) == registry:
-			near = append(near, name)
-		default:
-			others = append(others, name)
-		}
-	}
-	all := append(near, others...)
-	return all[:min(len(all), maxRunImages)]
-}
-
-// registryIn returns the registry of an image.
-func registryIn(image string) string {
-	host, _, _ := strings.Cut(plan.FullName(image), "/")
-	return host
-}
-
-// RunImages implements [runtime.Builder]. All platforms of the build must have the same run image. Errors
-// have the position of spec.
-func (b *Builder) RunImages(ctx context.Context, spec plan.BuildSpec) ([]string, error) {
-	of, ok := spec.Bases[plan.BuildpackBuilder]
-	if !ok {
-		return nil, problem(spec, fmt.Errorf("the build has no image %s", plan.BuildpackBuilder), "")
-	}
-	wanted := spec.Platforms
-	if len(wanted) == 0 {
-		own, err := b.pool.platform(ctx)
-		if err != nil {
-			return nil, err
-		}
-		wanted = []string{own}
-	}
-	name := baseName(spec, plan.BuildpackBuilder)
-	key := strings.Join(append([]string{name, of.Ref}, wanted...), " ")
-	b.mu.Lock()
-	known := b.runs[key]
-	b.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
-	found, err := b.opts.Pull(ctx, of.Ref)
-	if err != nil {
-		return nil, err
-	}
-	for i, platform := range wanted {
-		p, err := platforms.Parse(platform)
-		if err != nil {
-			return nil, problem(spec, err, "")
-		}
-		var config *v1.ConfigFile
-		var meta *builderMeta
-		image, err := imageFor(found, platforms.Normalize(p))
-		if err == nil {
-			config, err = image.ConfigFile()
-		}
-		if err == nil {
-			meta, err = builderMetaOf(config)
-		}
-		var names []string
-		const next = "name the run image that belongs to the builder with run_image= of buildpack(), and run again"
-		if err == nil {
-			names = meta.runImages(registryIn(name))
-			switch {
-			case len(names) == 0:
-				err = &notBuilderError{"names no run image: its label " + builderLabel + " has none in images and in stack.runImage", next}
-			case i > 0 && !slices.Equal(names, known):
-				err = &notBuilderError{fmt.Sprintf("names the run image %s for %s, and %s for %s", known[0], wanted[0], names[0], platform), next}
-			}
-		}
-		if err != nil {
-			return nil, cnbProblem(spec, "builder", plan.BuildpackBuilder, err)
-		}
-		known = names
-	}
-	if _, _, digest := plan.CutImage(of.Ref); digest != "" {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.runs[key] = known
-	}
-	return known, nil
 }
 
 // list returns names with commas; "none" if there are none.

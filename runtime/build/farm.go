@@ -17,8 +17,8 @@ import (
 // farmScheme begins the address of a farm, kube://NAMESPACE?context=CONTEXT.
 const farmScheme = "kube://"
 
-// A Farm is a set of builders in a cluster, whose members come and go.
-type Farm struct {
+// A FarmAddress names a farm: the builders in one namespace of a cluster, which come and go (I22).
+type FarmAddress struct {
 	Namespace string
 	Context   string // of the kubeconfig; empty: the cluster of the run
 }
@@ -35,29 +35,29 @@ type Member struct {
 	Limits Limits
 }
 
-// farmOf returns the farm at an address.
-func farmOf(addr string) (Farm, bool) {
+// farmOf returns the farm that addr is the address of, if it is one.
+func farmOf(addr string) (FarmAddress, bool) {
 	f, err := parseFarm(addr)
 	return f, err == nil
 }
 
-// parseFarm returns the farm at an address, or what is wrong with the address.
-func parseFarm(addr string) (Farm, error) {
+// parseFarm parses the address of a farm. The error says what is wrong with it.
+func parseFarm(addr string) (FarmAddress, error) {
 	rest, ok := strings.CutPrefix(addr, farmScheme)
 	namespace, query, _ := strings.Cut(rest, "?")
 	values, err := url.ParseQuery(query)
 	if !ok || err != nil || plan.CheckName(namespace, plan.MaxName) != nil {
-		return Farm{}, errors.New("the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run")
+		return FarmAddress{}, errors.New("the address of builders in a cluster is kube://NAMESPACE, or kube://NAMESPACE?context=CONTEXT for another cluster than that of the run")
 	}
 	for name, all := range values {
 		switch {
 		case name != "context":
-			return Farm{}, fmt.Errorf("%q is not known: the only parameter is context=CONTEXT", name)
+			return FarmAddress{}, fmt.Errorf("%q is not known: the only parameter is context=CONTEXT", name)
 		case len(all) != 1 || all[0] == "":
-			return Farm{}, errors.New("context= needs one value: the name of a context of the kubeconfig")
+			return FarmAddress{}, errors.New("context= needs one value: the name of a context of the kubeconfig")
 		}
 	}
-	return Farm{namespace, values.Get("context")}, nil
+	return FarmAddress{namespace, values.Get("context")}, nil
 }
 
 // find updates the nodes: those of a farm are the builders that are ready now. A node that is
@@ -105,7 +105,7 @@ func (p *pool) find(ctx context.Context) (absent *UnreachableError, err error) {
 }
 
 // members returns the ready builders of a farm, in the order of their names.
-func (p *pool) members(ctx context.Context, farm Farm) ([]Member, error) {
+func (p *pool) members(ctx context.Context, farm FarmAddress) ([]Member, error) {
 	if p.opts.Farm == nil {
 		return nil, errors.New("no cluster is known here")
 	}
@@ -127,16 +127,6 @@ func (n *node) setMember(m Member) {
 		n.client = nil
 	}
 	n.member = m
-}
-
-// limits returns the limits of builds on n.
-func (n *node) limits(usual Limits) Limits {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.member.Limits != (Limits{}) {
-		return n.member.Limits
-	}
-	return usual
 }
 
 // options are those of a client of a member of a farm.

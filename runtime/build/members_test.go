@@ -20,12 +20,12 @@ import (
 type cluster struct {
 	mu    sync.Mutex
 	ready []build.Member
-	asked []build.Farm
+	asked []build.FarmAddress
 	err   error
 }
 
 // members is the Farm of [build.Options].
-func (c *cluster) members(_ context.Context, farm build.Farm) ([]build.Member, error) {
+func (c *cluster) members(_ context.Context, farm build.FarmAddress) ([]build.Member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked = append(c.asked, farm)
@@ -76,7 +76,7 @@ func TestFarm(t *testing.T) {
 			t.Errorf("the limits of the member do not hold:\n%s", r.text())
 		}
 	}
-	if want := (build.Farm{Namespace: "builders", Context: "eu"}); c.asked[0] != want {
+	if want := (build.FarmAddress{Namespace: "builders", Context: "eu"}); c.asked[0] != want {
 		t.Errorf("the farm that is asked is %+v, want %+v", c.asked[0], want)
 	}
 

@@ -19,6 +19,18 @@ import (
 	"github.com/pipelinefile/pipe/runtime/internal/retry"
 )
 
+// platforms returns the platforms of the image of spec: those that it names, or the default one.
+func (p *pool) platforms(ctx context.Context, spec plan.BuildSpec) ([]string, error) {
+	if len(spec.Platforms) > 0 {
+		return spec.Platforms, nil
+	}
+	own, err := p.platform(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []string{own}, nil
+}
+
 // platform returns the default platform of builds: that of the builders, which is part
 // of the identity. The embedded builder has that of this machine; another builder is
 // asked once and the result is cached, so that no builder is needed if there is nothing to

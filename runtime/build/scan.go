@@ -154,16 +154,6 @@ func (b *Builder) scanner(ctx context.Context, gw gateway.Client, s ScanSpec, li
 	return result.SingleRef()
 }
 
-// resources returns the limits as LLB has them.
-func (l Limits) resources() (r llb.LinuxResources) {
-	l = l.orDefault()
-	if l.CPU > 0 {
-		r.CPUPeriod, r.CPUQuota = cpuPeriod, int64(l.CPU*cpuPeriod)
-	}
-	r.Memory = max(l.Memory, 0)
-	return r
-}
-
 // A reportError says what is wrong with the report of a scanner that has ended without an error.
 type reportError struct{ text string }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/tonistiigi/fsutil"
@@ -110,16 +109,6 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	return plan.Digest(digest), nil
 }
 
-// send has the builder solve def, or what a frontend makes of opt, and reports it to p. The error is
-// that of the builder, or an *UnreachableError.
-func (a *attempt) send(ctx context.Context, def *llb.Definition, opt client.SolveOpt, p *progress) (resp *client.SolveResponse, err error) {
-	err = a.follow(ctx, p, func(ctx context.Context, status chan *client.SolveStatus) (err error) {
-		resp, err = a.Solve(ctx, def, opt, status)
-		return err
-	})
-	return resp, err
-}
-
 // attrs returns the attributes of the Dockerfile frontend.
 func (b *Builder) attrs(j job, limits Limits) map[string]string {
 	attrs := map[string]string{
@@ -155,20 +144,6 @@ func (b *Builder) attrs(j job, limits Limits) map[string]string {
 		attrs["memory"] = strconv.FormatInt(limits.Memory, 10)
 	}
 	return attrs
-}
-
-// cpuPeriod is the period in which commands may use the CPU for their share, in microseconds.
-const cpuPeriod = 100_000
-
-// orDefault returns the limits of a build without those that are not set.
-func (l Limits) orDefault() Limits {
-	if l.CPU == 0 {
-		l.CPU = 4
-	}
-	if l.Memory == 0 {
-		l.Memory = 4 << 30
-	}
-	return l
 }
 
 // export returns the attributes of the image exporter.

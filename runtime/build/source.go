@@ -91,7 +91,7 @@ func (s *source) platforms(spec plan.BuildSpec) []string {
 func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*source, error) {
 	src := &source{}
 	id := identified{
-		Schema: schema, Target: spec.Target, Args: spec.Args, Platforms: spec.Platforms,
+		Schema: schema, Target: spec.Target, Args: spec.Args,
 		Secrets: spec.Secrets, Labels: spec.Labels,
 	}
 	for arg, base := range spec.Bases {
@@ -100,17 +100,16 @@ func (b *Builder) open(ctx context.Context, spec plan.BuildSpec, at opening) (*s
 		}
 		id.Bases[arg] = base.Identity
 	}
-	if len(id.Platforms) == 0 {
-		var err error
-		if src.platform, err = b.pool.platform(ctx); err != nil {
-			return nil, err
-		}
-		id.Platforms = []string{src.platform}
+	var err error
+	if id.Platforms, err = b.pool.platforms(ctx, spec); err != nil {
+		return nil, err
+	}
+	if len(spec.Platforms) == 0 {
+		src.platform = id.Platforms[0]
 	}
 	if c := spec.Command; c != nil {
 		id.Command = &identifiedCommand{c.Args, c.Env, c.Output, c.Image}
 	}
-	var err error
 	if g := spec.Go; g != nil {
 		if src.compiler, err = b.compiler(spec); err != nil {
 			return nil, err

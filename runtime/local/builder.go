@@ -36,7 +36,7 @@ func (r *Runtime) builder(opts Options, from runtime.Secrets) (*build.Builder, e
 	b := build.New(build.Options{
 		Dir:       opts.Dir,
 		Addresses: opts.BuildKit,
-		Farm: func(ctx context.Context, farm build.Farm) ([]build.Member, error) {
+		Farm: func(ctx context.Context, farm build.FarmAddress) ([]build.Member, error) {
 			return opts.farm(ctx, farm, r.prefix(opts))
 		},
 		Start:    embedded.addr,
@@ -72,7 +72,7 @@ func embeddedBuilder(opts Options) *attachment {
 }
 
 // farm returns the builders of a farm that are ready. They push to a registry.
-func (o Options) farm(ctx context.Context, farm build.Farm, registry string) ([]build.Member, error) {
+func (o Options) farm(ctx context.Context, farm build.FarmAddress, registry string) ([]build.Member, error) {
 	if host, _, _ := strings.Cut(registry, "/"); mirrors.IsLoopback(host) {
 		return nil, runtime.Advise(fmt.Errorf("builders in a cluster cannot push to the registry at %s, which only this machine can reach", host),
 			runtime.Advice{Do: "use a registry that the cluster can reach, too", Options: []string{"Registry"}})

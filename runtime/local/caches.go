@@ -17,9 +17,11 @@ func WithBuilders(opts Options, do func(*build.Builder) error) error {
 	embedded := embeddedBuilder(opts)
 	b := build.New(build.Options{
 		Addresses: opts.BuildKit,
-		Farm:      func(ctx context.Context, farm build.Farm) ([]build.Member, error) { return opts.farm(ctx, farm, "") },
-		Start:     embedded.addr,
-		TLS:       tls,
+		Farm: func(ctx context.Context, farm build.FarmAddress) ([]build.Member, error) {
+			return opts.farm(ctx, farm, "")
+		},
+		Start: embedded.addr,
+		TLS:   tls,
 	})
 	return errors.Join(do(b), b.Close(), embedded.Close())
 }

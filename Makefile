@@ -10,9 +10,10 @@ REQUIRE := registry,buildkit,lifecycle,cluster,secrets,sigstore,sbom,real,postgr
 # Packages that are tested at the same time: one more than processors, as tests wait for servers for much of their time.
 PACKAGES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-# Packages that are tested without the race detector: interp, also, as it limits time and memory; cmd/pipe, only, as its scripts
-# run whole commands on servers, which takes half an hour with it ("make race"), and what they are made of is tested with it.
-WITHOUT_RACE := ./interp ./cmd/pipe
+# Packages that "make test" tests with the race detector. The others need the clients of Kubernetes and BuildKit, and
+# Helm, which are compiled once more for it, and their tests take twice as long: "make race" tests all of them with it.
+RACE := ./builtins ./internal/... ./interp/format ./interp/lint ./interp/suite ./modules ./plan ./runtime ./runtime/internal/dockerignore \
+	./runtime/internal/flight ./runtime/internal/retry ./runtime/internal/sched ./runtime/registry/... ./runtime/runtimetest ./runtime/sbom ./runtime/scan ./runtime/watch
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -54,18 +55,18 @@ demo: deps build cluster ## run examples/shop on the local stack: ends with a pa
 demo-stop: ## end what make demo started
 	./scripts/demo-stop.sh
 
-test: deps build cluster secrets sigstore sbom buildkit lifecycle lint ## everything that must hold: format, lint, tests, most with the race detector, tidy modules
+test: deps build cluster secrets sigstore sbom buildkit lifecycle lint ## everything that must hold: format, lint, tests, some with the race detector, tidy modules
 	./scripts/deps.sh nvim:neovim ssh:openssh-client node:nodejs npm:npm setcap:libcap2-bin
 	./scripts/tidy.sh
 	cd examples/vscode && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && npm test
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -shuffle=on -p $(PACKAGES) -timeout 60m $(WITHOUT_RACE)
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -p $(PACKAGES) -timeout 60m $$($(GO) list ./... | grep -v '/cmd/pipe$$')
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -vet=off -shuffle=on -p $(PACKAGES) -timeout 60m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(RACE))")
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -vet=off -race -shuffle=on -p $(PACKAGES) -timeout 60m $(RACE)
 	$(GO) build -C examples/images -o $(CURDIR)/bin/images .
 	PIPE_TEST_REQUIRE=$(REQUIRE) bin/images try sh -ec 'for m in $(MODULES); do \
-		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -timeout 60m ./...); done'
+		echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test -vet=off -timeout 60m ./...); done'
 
-race: deps build cluster secrets sigstore sbom buildkit lifecycle ## the tests of whole commands with the race detector, which "make test" runs without it
-	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -timeout 90m ./cmd/pipe
+race: deps build cluster secrets sigstore sbom buildkit lifecycle ## the tests of all packages with the race detector; takes more than an hour
+	PIPE_TEST_REQUIRE=$(REQUIRE) $(GO) test -race -shuffle=on -p $(PACKAGES) -timeout 120m ./...
 
 lint: ## format and linters, for this system and for those that pipe also compiles for
 	@$(LINT) run ./...

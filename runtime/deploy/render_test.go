@@ -151,14 +151,14 @@ func TestRenderStopped(t *testing.T) {
 			return err
 		},
 		"Deploy": func(ctx context.Context, timeout time.Duration) error {
-			s := asks
-			s.Timeout = plan.Duration(timeout)
-			return b.Act(ctx, runtime.Deploy, b.release(s), discard)
+			r := b.release(asks)
+			r.Service.Timeout = plan.Duration(timeout)
+			return b.Act(ctx, runtime.Deploy, r, discard)
 		},
 		"Changes": func(ctx context.Context, timeout time.Duration) error {
-			s := asks
-			s.Timeout = plan.Duration(timeout)
-			_, err := b.Changes(ctx, b.release(s), false)
+			r := b.release(asks)
+			r.Service.Timeout = plan.Duration(timeout)
+			_, err := b.Changes(ctx, r, false)
 			return err
 		},
 	} {

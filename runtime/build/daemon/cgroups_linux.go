@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,26 +15,81 @@ const defaultPeriod = 100_000
 
 // cgroupFiles are the file systems of cgroups.
 type cgroupFiles struct {
-	root    string
-	unified bool // version 2: one file system for all controllers
+	root        string
+	unified     bool       // version 2: one file system for all controllers
+	controllers controlled // those that are there
+}
+
+// controlled says for which resources there are limits.
+type controlled struct{ cpu, memory bool }
+
+// names returns the names of the controllers.
+func (c controlled) names() []string {
+	var names []string
+	if c.cpu {
+		names = append(names, "cpu")
+	}
+	if c.memory {
+		names = append(names, "memory")
+	}
+	return names
 }
 
 // findCgroups returns those that are mounted at root.
 func findCgroups(root string) cgroupFiles {
-	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
-	return cgroupFiles{root, err == nil}
+	names, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+	if err == nil {
+		all := strings.Fields(string(names))
+		return cgroupFiles{root, true, controlled{cpu: slices.Contains(all, "cpu"), memory: slices.Contains(all, "memory")}}
+	}
+	mounted := func(controller string) bool {
+		_, err := os.Stat(filepath.Join(root, controller, "tasks")) // otherwise, a directory would limit nothing
+		return err == nil
+	}
+	return cgroupFiles{root, false, controlled{cpu: mounted("cpu"), memory: mounted("memory")}}
 }
 
-// controllers are those whose limits are set.
-var controllers = []string{"cpu", "memory"}
+// mountedControllers returns the controllers of version 1 in the text of /proc/mounts, wherever they are
+// mounted.
+func mountedControllers(mounts string) controlled {
+	var found controlled
+	for line := range strings.Lines(mounts) {
+		if fields := strings.Fields(line); len(fields) > 3 && fields[2] == "cgroup" {
+			options := strings.Split(fields[3], ",")
+			found.cpu = found.cpu || slices.Contains(options, "cpu")
+			found.memory = found.memory || slices.Contains(options, "memory")
+		}
+	}
+	return found
+}
+
+// try creates a cgroup, removes it again, and returns why limits cannot be set in it.
+func (c cgroupFiles) try(name string) error {
+	defer c.remove(name)
+	if err := c.create(name); err != nil || !c.unified {
+		return err
+	}
+	// A cgroup below one that has processes of its own is not a domain, and has limits of the CPU at most, which
+	// runc does not set there.
+	kind, err := os.ReadFile(filepath.Join(c.root, name, "cgroup.type"))
+	if is := strings.TrimSpace(string(kind)); err == nil && is != "domain" {
+		return fmt.Errorf("a cgroup in %s is %q, and not a domain", c.root, is)
+	}
+	return err
+}
 
 // create creates a cgroup, in which limits can be set.
 func (c cgroupFiles) create(name string) error {
+	if c.controllers == (controlled{}) {
+		return fmt.Errorf("there is no cgroup controller of the CPU or of memory in %s", c.root)
+	}
 	if c.unified {
 		at := c.root
+		enable := "+" + strings.Join(c.controllers.names(), " +")
 		for part := range strings.SplitSeq(name, "/") {
-			// What is enabled already stays so.
-			if err := writeCgroup(filepath.Join(at, "cgroup.subtree_control"), "+cpu +memory"); err != nil {
+			// What is enabled already stays so. It is one write, because one of them alone would change the kind
+			// of a cgroup that has processes.
+			if err := writeCgroup(filepath.Join(at, "cgroup.subtree_control"), enable); err != nil {
 				return err
 			}
 			at = filepath.Join(at, part)
@@ -42,10 +99,7 @@ func (c cgroupFiles) create(name string) error {
 		}
 		return nil
 	}
-	for _, of := range controllers {
-		if _, err := os.Stat(filepath.Join(c.root, of, "tasks")); err != nil {
-			return err // it is not mounted, and a directory would limit nothing
-		}
+	for _, of := range c.controllers.names() {
 		if err := os.MkdirAll(filepath.Join(c.root, of, name), 0o755); err != nil {
 			return err
 		}
@@ -68,17 +122,30 @@ func (c cgroupFiles) limit(name string, l groupLimits) error {
 		return strconv.FormatInt(n, 10)
 	}
 	period := strconv.FormatUint(l.period, 10)
-	if c.unified {
-		at := filepath.Join(c.root, name)
-		return errors.Join(
-			writeCgroup(filepath.Join(at, "cpu.max"), number(l.quota, "max")+" "+period),
-			writeCgroup(filepath.Join(at, "memory.max"), number(l.memory, "max")))
+	var errs []error
+	write := func(controller, file, text string) {
+		at := filepath.Join(c.root, name, file)
+		if !c.unified {
+			at = filepath.Join(c.root, controller, name, file)
+		}
+		errs = append(errs, writeCgroup(at, text))
 	}
-	cpu, memory := filepath.Join(c.root, "cpu", name), filepath.Join(c.root, "memory", name)
-	return errors.Join(
-		writeCgroup(filepath.Join(cpu, "cpu.cfs_period_us"), period),
-		writeCgroup(filepath.Join(cpu, "cpu.cfs_quota_us"), number(l.quota, "-1")),
-		writeCgroup(filepath.Join(memory, "memory.limit_in_bytes"), number(l.memory, "-1")))
+	if c.controllers.cpu {
+		if c.unified {
+			write("cpu", "cpu.max", number(l.quota, "max")+" "+period)
+		} else {
+			write("cpu", "cpu.cfs_period_us", period)
+			write("cpu", "cpu.cfs_quota_us", number(l.quota, "-1"))
+		}
+	}
+	if c.controllers.memory {
+		if c.unified {
+			write("memory", "memory.max", number(l.memory, "max"))
+		} else {
+			write("memory", "memory.limit_in_bytes", number(l.memory, "-1"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // remove removes a cgroup whose commands have ended. runc has made one in it, in each file system.

@@ -42,7 +42,7 @@ import (
 
 // newController assembles BuildKit: one worker that runs containers with runc, the Dockerfile
 // frontend, and the cache importers and exporters. It notes in busy which registries ask to wait.
-func newController(ctx context.Context, o options, busy *busyHosts) (*control.Controller, error) {
+func newController(ctx context.Context, o options, l *limits, busy *busyHosts) (*control.Controller, error) {
 	conf, err := readConfig(o.Config)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func newController(ctx context.Context, o options, busy *busyHosts) (*control.Co
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, o, conf, busy)
+	w, err := newWorker(ctx, o, conf, l, busy)
 	if err != nil {
 		return nil, fmt.Errorf("start BuildKit's worker: %w", err)
 	}
@@ -99,13 +99,12 @@ func newController(ctx context.Context, o options, busy *busyHosts) (*control.Co
 	})
 }
 
-func newWorker(ctx context.Context, o options, conf config.Config, busy *busyHosts) (*base.Worker, error) {
-	together, err := newBuildGroups(o.Root)
+func newWorker(ctx context.Context, o options, conf config.Config, l *limits, busy *busyHosts) (*base.Worker, error) {
 	labels := map[string]string{}
-	if err == nil {
+	if l.groups != nil {
 		labels[togetherLabel] = "true"
 	} else {
-		logrus.Debugf("each command of a build has the limits of the build: %v", err)
+		logrus.Debugf("the commands of a build have no limits together: %v", l.why)
 	}
 	opt, err := runc.NewWorkerOpt(o.Root, snapshotter(o.Root), userns.RunningInUserNS(), oci.ProcessSandbox, labels, nil,
 		// The host's network, because other modes need plugins. It also lets a build access
@@ -117,9 +116,7 @@ func newWorker(ctx context.Context, o options, conf config.Config, busy *busyHos
 	opt.RegistryHosts = withTransport(registryHosts(conf.Registries, o.Registries), busy, stall.Read, stall.Write)
 	opt.Platforms = archutil.SupportedPlatforms(false)
 	opt.GCPolicy = gcPolicy(o.Root, o.CacheBytes)
-	if together != nil {
-		opt.Executor = &groupedExecutor{opt.Executor, together}
-	}
+	opt.Executor = &limitedExecutor{opt.Executor, l}
 	return base.NewWorker(ctx, opt)
 }
 

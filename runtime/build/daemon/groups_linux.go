@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/sys/userns"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // togetherLabel is the label of a worker that limits the commands of a build together. The package
@@ -24,28 +26,73 @@ const togetherLabel = "pipelinefile.github.io/limits-together"
 // the same, so that a killed process leaves a bounded number of them.
 const maxGroups = 64
 
-// A groupedExecutor runs the commands of a build in one cgroup, which has the limits of the build.
+// A limitedExecutor runs the commands of a build in one cgroup, which has the limits of the build.
 // Each command has them, too.
-type groupedExecutor struct {
+type limitedExecutor struct {
 	executor.Executor
-	groups *buildGroups
+	limits *limits
 }
 
 // Run implements [executor.Executor].
-func (e *groupedExecutor) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
-	limits := process.Meta.LinuxResources
-	if build := limits.GetCpuShares(); build > 0 {
-		// The number is the name of a build, and not a weight.
-		own := limits.CloneVT()
-		own.CpuShares = 0
-		process.Meta.LinuxResources = own
-		parent, leave := e.groups.enter(build, own)
+func (e *limitedExecutor) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
+	asked := process.Meta.LinuxResources
+	build := asked.GetCpuShares()
+	process.Meta.LinuxResources = e.limits.of(asked)
+	if build > 0 && e.limits.groups != nil {
+		parent, leave := e.limits.groups.enter(build, process.Meta.LinuxResources)
 		defer leave()
 		if process.Meta.CgroupParent == "" {
 			process.Meta.CgroupParent = parent
 		}
 	}
 	return e.Executor.Run(ctx, id, root, mounts, process, started)
+}
+
+// limits are those that commands can have on this system.
+type limits struct {
+	groups *buildGroups // nil: each command has its own
+	each   controlled   // runc fails for others
+	why    error        // some are missing, or groups
+}
+
+// of returns the limits of a command. What cannot be limited is not: BuildKit would fail.
+func (l *limits) of(asked *pb.LinuxResources) *pb.LinuxResources {
+	if asked == nil {
+		return nil
+	}
+	own := asked.CloneVT()
+	if l.groups != nil || !l.each.cpu {
+		own.CpuShares = 0 // the number is the name of a build, and not a weight
+	}
+	if !l.each.cpu {
+		own.CpuPeriod, own.CpuQuota = 0, 0
+	}
+	if !l.each.memory {
+		own.Memory, own.MemorySwap = 0, 0
+	}
+	return own
+}
+
+// missing says which limits commands do not have, and why; "" if they have all.
+func (l *limits) missing() string {
+	of := "CPU time and memory"
+	switch {
+	case l.each.cpu && l.each.memory:
+		return ""
+	case l.each.cpu:
+		of = "memory"
+	case l.each.memory:
+		of = "CPU time"
+	}
+	text := "the " + of + " of builds is not limited"
+	switch {
+	case errors.Is(l.why, unix.EBUSY):
+		return text + ": the topmost cgroup of this container contains processes, so that no limits can be set below it " +
+			"(move them to a cgroup in it before you start pipe, or limit the container)"
+	case l.why != nil:
+		return text + ": " + l.why.Error()
+	}
+	return text + ": the system has no cgroup controller for it"
 }
 
 // buildGroups are the cgroups of the builds whose commands run now.
@@ -75,19 +122,28 @@ type groupLimits struct {
 // cgroupMount is where the system mounts cgroups, and where BuildKit looks for them.
 const cgroupMount = "/sys/fs/cgroup"
 
-// newBuildGroups returns the groups of the BuildKit that has locked root. The error says why there are
-// none, as in a user namespace.
-func newBuildGroups(root string) (*buildGroups, error) {
+// newLimits returns the limits that the commands of the BuildKit that has locked root can have. What is
+// possible is found out here, and not in a build.
+func newLimits(root string) *limits {
 	if userns.RunningInUserNS() {
-		return nil, errors.New("the cgroups of a user namespace cannot be changed")
+		// BuildKit sets none there.
+		return &limits{each: controlled{cpu: true, memory: true}, why: errors.New("the cgroups of a user namespace cannot be changed")}
 	}
-	g := &buildGroups{files: findCgroups(cgroupMount), base: groupsOf(root), running: map[uint64]*buildGroup{}}
-	// Whether it is possible is found out here, and not in a build.
-	if err := g.files.create(g.name(0)); err != nil {
-		return nil, err
+	mounts, _ := os.ReadFile("/proc/mounts") // without it, runc fails
+	return limitsOf(findCgroups(cgroupMount), string(mounts), groupsOf(root))
+}
+
+// limitsOf returns the limits that can be set in files. base is the cgroup of the groups.
+func limitsOf(files cgroupFiles, mounts, base string) *limits {
+	g := &buildGroups{files: files, base: base, running: map[uint64]*buildGroup{}}
+	l := &limits{groups: g, each: files.controllers}
+	if l.why = files.try(g.name(0)); l.why != nil {
+		l.groups, l.each = nil, controlled{}
 	}
-	g.files.remove(g.name(0))
-	return g, nil
+	if !files.unified {
+		l.each = mountedControllers(mounts)
+	}
+	return l
 }
 
 // groupsOf returns the cgroup of the groups of the BuildKit that has locked root.

@@ -6,21 +6,24 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// cgroupsIn makes the files of cgroups that limits are written to, as a kernel would.
+// cgroupsIn makes the files of cgroups that limits are written to, as a kernel would: "name" or
+// "name=content".
 func cgroupsIn(t *testing.T, files ...string) cgroupFiles {
 	t.Helper()
 	root := t.TempDir()
 	for _, f := range files {
-		file := filepath.Join(root, f)
+		name, content, _ := strings.Cut(f, "=")
+		file := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,7 +34,7 @@ func cgroupsIn(t *testing.T, files ...string) cgroupFiles {
 func TestCgroupLimits(t *testing.T) {
 	t.Parallel()
 	v1 := cgroupsIn(t, "cpu/tasks", "memory/tasks", "cpu/p/0/cpu.cfs_period_us", "cpu/p/0/cpu.cfs_quota_us", "memory/p/0/memory.limit_in_bytes")
-	v2 := cgroupsIn(t, "cgroup.controllers", "cgroup.subtree_control", "p/cgroup.subtree_control", "p/0/cpu.max", "p/0/memory.max")
+	v2 := cgroupsIn(t, "cgroup.controllers=cpuset cpu io memory pids\n", "cgroup.subtree_control", "p/cgroup.subtree_control", "p/0/cpu.max", "p/0/memory.max")
 	for _, row := range []struct {
 		limits groupLimits
 		v1, v2 string
@@ -64,8 +67,80 @@ func TestCgroupLimits(t *testing.T) {
 			}
 		}
 	}
-	if err := cgroupsIn(t, "memory/tasks").create("p/0"); err == nil {
-		t.Error("a cgroup was created without a controller of the CPU")
+}
+
+// TestLimitsOf: which limits the commands of a build can have, together and each, and what BuildKit says of it.
+func TestLimitsOf(t *testing.T) {
+	t.Parallel()
+	const (
+		mountedCPU    = "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0\n"
+		mountedMemory = "cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n"
+		hybrid        = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n"
+	)
+	both := []string{"cgroup.controllers=cpu memory", "cgroup.subtree_control", "p/cgroup.subtree_control"}
+	for _, row := range []struct {
+		name     string
+		files    []string
+		mounts   string
+		together string
+		each     controlled
+		missing  string
+	}{
+		{"version 1", []string{"cpu/tasks", "memory/tasks", "unified/cgroup.controllers"}, mountedCPU + mountedMemory + hybrid, "cpu memory", controlled{true, true}, ""},
+		{"version 1, mounted elsewhere", nil, mountedCPU + mountedMemory, "", controlled{true, true}, ""},
+		{"version 1, memory in version 2", []string{"cpu/tasks", "unified/cgroup.controllers=memory"}, mountedCPU + hybrid, "cpu", controlled{cpu: true},
+			"the memory of builds is not limited: the system has no cgroup controller for it"},
+		{"version 2", both, "", "cpu memory", controlled{true, true}, ""},
+		{"version 2, a domain", append(both, "p/0/cgroup.type=domain\n"), "", "cpu memory", controlled{true, true}, ""},
+		{"version 2, no memory", []string{"cgroup.controllers=cpuset cpu io pids\n", "cgroup.subtree_control", "p/cgroup.subtree_control"}, "", "cpu", controlled{cpu: true},
+			"the memory of builds is not limited: the system has no cgroup controller for it"},
+		{"version 2, no CPU", []string{"cgroup.controllers=memory pids\n", "cgroup.subtree_control", "p/cgroup.subtree_control"}, "", "memory", controlled{memory: true},
+			"the CPU time of builds is not limited: the system has no cgroup controller for it"},
+		{"version 2, none of both", []string{"cgroup.controllers=pids\n", "cgroup.subtree_control"}, "", "", controlled{},
+			"the CPU time and memory of builds is not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
+		{"version 2, not a domain", append(both, "p/0/cgroup.type=domain invalid\n"), "", "", controlled{},
+			`the CPU time and memory of builds is not limited: a cgroup in ROOT is "domain invalid", and not a domain`},
+		{"version 2, not delegated", []string{"cgroup.controllers=cpu memory"}, "", "", controlled{},
+			"the CPU time and memory of builds is not limited: open ROOT/cgroup.subtree_control: no such file or directory"},
+		{"no cgroups", nil, "", "", controlled{},
+			"the CPU time and memory of builds is not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
+	} {
+		files := cgroupsIn(t, row.files...)
+		l := limitsOf(files, row.mounts, "p")
+		together := ""
+		if l.groups != nil {
+			together = strings.Join(l.groups.files.controllers.names(), " ")
+		}
+		if missing := strings.ReplaceAll(l.missing(), files.root, "ROOT"); together != row.together || l.each != row.each || missing != row.missing {
+			t.Errorf("%s: limits together of %q, each of %+v, missing %q; want %q, %+v, %q", row.name, together, l.each, missing, row.together, row.each, row.missing)
+		}
+	}
+	full := &limits{why: &os.PathError{Op: "write", Path: "cgroup.subtree_control", Err: syscall.EBUSY}}
+	if text := full.missing(); !strings.Contains(text, "the topmost cgroup of this container contains processes") {
+		t.Errorf("missing = %q", text)
+	}
+}
+
+// TestLimitsOfCommand: BuildKit sets the limits that the system has, and never a weight that is a name.
+func TestLimitsOfCommand(t *testing.T) {
+	t.Parallel()
+	asked := &pb.LinuxResources{CpuShares: 7, CpuPeriod: 100, CpuQuota: 400, Memory: 5, MemorySwap: 6, CpusetCpus: "0"}
+	for _, row := range []struct {
+		limits limits
+		want   *pb.LinuxResources
+	}{
+		{limits{groups: &buildGroups{}, each: controlled{true, true}}, &pb.LinuxResources{CpuPeriod: 100, CpuQuota: 400, Memory: 5, MemorySwap: 6, CpusetCpus: "0"}},
+		{limits{each: controlled{true, true}}, asked},
+		{limits{each: controlled{cpu: true}}, &pb.LinuxResources{CpuShares: 7, CpuPeriod: 100, CpuQuota: 400, CpusetCpus: "0"}},
+		{limits{each: controlled{memory: true}}, &pb.LinuxResources{Memory: 5, MemorySwap: 6, CpusetCpus: "0"}},
+		{limits{}, &pb.LinuxResources{CpusetCpus: "0"}},
+	} {
+		if got := row.limits.of(asked); !got.EqualVT(row.want) {
+			t.Errorf("with %+v: %v, want %v", row.limits, got, row.want)
+		}
+	}
+	if asked.CpuShares != 7 || (&limits{}).of(nil) != nil {
+		t.Error("the limits of the step were changed")
 	}
 }
 

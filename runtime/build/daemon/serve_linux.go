@@ -59,7 +59,8 @@ func serveAt(ctx context.Context, o options) (err error) {
 	if note == nil {
 		note = func(text string) { logrus.Warn(text) }
 	}
-	controller, err := mended(o.Root, note, func() (*control.Controller, error) { return newController(ctx, o, busy) })
+	l := newLimits(o.Root)
+	controller, err := mended(o.Root, note, func() (*control.Controller, error) { return newController(ctx, o, l, busy) })
 	if err != nil {
 		listener.Close()
 		return err
@@ -71,6 +72,9 @@ func serveAt(ctx context.Context, o options) (err error) {
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.WaitForHandlers(true),
 	)
+	if text := l.missing(); text != "" {
+		note(text)
+	}
 	controller.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(&counted{Listener: listener, use: o.Use}) }()

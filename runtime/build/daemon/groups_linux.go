@@ -75,16 +75,15 @@ func (l *limits) of(asked *pb.LinuxResources) *pb.LinuxResources {
 
 // missing says which limits commands do not have, and why; "" if they have all.
 func (l *limits) missing() string {
-	of := "CPU time and memory"
+	text := "the CPU time and the memory of builds are not limited"
 	switch {
 	case l.each.cpu && l.each.memory:
 		return ""
 	case l.each.cpu:
-		of = "memory"
+		text = "the memory of builds is not limited"
 	case l.each.memory:
-		of = "CPU time"
+		text = "the CPU time of builds is not limited"
 	}
-	text := "the " + of + " of builds is not limited"
 	switch {
 	case errors.Is(l.why, unix.EBUSY):
 		return text + ": the topmost cgroup of this container contains processes, so that no limits can be set below it " +

@@ -97,13 +97,13 @@ func TestLimitsOf(t *testing.T) {
 		{"version 2, no CPU", []string{"cgroup.controllers=memory pids\n", "cgroup.subtree_control", "p/cgroup.subtree_control"}, "", "memory", controlled{memory: true},
 			"the CPU time of builds is not limited: the system has no cgroup controller for it"},
 		{"version 2, none of both", []string{"cgroup.controllers=pids\n", "cgroup.subtree_control"}, "", "", controlled{},
-			"the CPU time and memory of builds is not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
+			"the CPU time and the memory of builds are not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
 		{"version 2, not a domain", append(both, "p/0/cgroup.type=domain invalid\n"), "", "", controlled{},
-			`the CPU time and memory of builds is not limited: a cgroup in ROOT is "domain invalid", and not a domain`},
+			`the CPU time and the memory of builds are not limited: a cgroup in ROOT is "domain invalid", and not a domain`},
 		{"version 2, not delegated", []string{"cgroup.controllers=cpu memory"}, "", "", controlled{},
-			"the CPU time and memory of builds is not limited: open ROOT/cgroup.subtree_control: no such file or directory"},
+			"the CPU time and the memory of builds are not limited: open ROOT/cgroup.subtree_control: no such file or directory"},
 		{"no cgroups", nil, "", "", controlled{},
-			"the CPU time and memory of builds is not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
+			"the CPU time and the memory of builds are not limited: there is no cgroup controller of the CPU or of memory in ROOT"},
 	} {
 		files := cgroupsIn(t, row.files...)
 		l := limitsOf(files, row.mounts, "p")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -118,6 +119,42 @@ func TestLimitsOf(t *testing.T) {
 	full := &limits{why: &os.PathError{Op: "write", Path: "cgroup.subtree_control", Err: syscall.EBUSY}}
 	if text := full.missing(); !strings.Contains(text, "the topmost cgroup of this container contains processes") {
 		t.Errorf("missing = %q", text)
+	}
+}
+
+// TestLimitsHere: the kernel of this machine takes the limits of a build, and the cgroup is removed.
+func TestLimitsHere(t *testing.T) {
+	t.Parallel()
+	l := newLimits(t.TempDir())
+	if l.groups == nil {
+		t.Skipf("no cgroups can be created here: %v", l.why)
+	}
+	files := l.groups.files
+	name, leave := l.groups.enter(7, &pb.LinuxResources{CpuPeriod: 50_000, CpuQuota: 100_000, Memory: 64 << 20})
+	leave = sync.OnceFunc(leave)
+	defer leave()
+	want := map[string]string{}
+	switch {
+	case files.unified && files.controllers.cpu:
+		want[name+"/cpu.max"] = "100000 50000"
+	case files.controllers.cpu:
+		want["cpu/"+name+"/cpu.cfs_quota_us"], want["cpu/"+name+"/cpu.cfs_period_us"] = "100000", "50000"
+	}
+	switch {
+	case files.unified && files.controllers.memory:
+		want[name+"/memory.max"] = "67108864"
+	case files.controllers.memory:
+		want["memory/"+name+"/memory.limit_in_bytes"] = "67108864"
+	}
+	for file, limit := range want {
+		if got, err := os.ReadFile(filepath.Join(files.root, file)); err != nil || strings.TrimSpace(string(got)) != limit {
+			t.Errorf("%s: %q, %v; want %q", file, got, err, limit)
+		}
+	}
+	leave()
+	left, _ := filepath.Glob(filepath.Join(files.root, "*", l.groups.base))
+	if _, err := os.Stat(filepath.Join(files.root, l.groups.base)); err == nil || len(left) > 0 {
+		t.Errorf("cgroups are left in %s: %q", files.root, left)
 	}
 }
 

@@ -98,15 +98,28 @@ func failed(err error, next string) Finding {
 	return Finding{State: Failed, Text: err.Error(), Next: next}
 }
 
-// builder checks the configured builders, or the requirements of the embedded one.
+// builder checks the configured builders, or the requirements of the embedded one. Builds are
+// distributed to those that answer, so they fail only if none does.
 func builder(ctx context.Context, o Options) Finding {
-	for _, addr := range o.Local.BuildKit {
-		if err := dial(ctx, addr); err != nil {
-			return failed(fmt.Errorf("builder %s: %w", addr, err), "start buildkitd there, or choose another builder with --buildkit")
+	if all := o.Local.BuildKit; len(all) > 0 {
+		lines, silent := []string{}, 0
+		for _, addr := range all {
+			line := addr
+			if err := dial(ctx, addr); err != nil {
+				silent++
+				line = fmt.Sprintf("builder %s: %v", addr, err)
+			}
+			lines = append(lines, line)
 		}
-	}
-	if n := len(o.Local.BuildKit); n > 0 {
-		return Finding{State: OK, Text: strings.Join(o.Local.BuildKit, ", ")}
+		f := Finding{State: OK, Text: strings.Join(lines, "\n")}
+		switch silent {
+		case 0:
+		case len(all):
+			f.State, f.Next = Failed, "start buildkitd there, or choose another builder with --buildkit"
+		default:
+			f.State, f.Next = Warning, "start buildkitd there, or omit the address; until then the others build"
+		}
+		return f
 	}
 	if err := daemon.Usable(); err != nil {
 		return Finding{State: Failed, Text: err.Error(), Next: "install what is missing, or choose a builder with --buildkit"}
@@ -169,6 +182,7 @@ func elsewhere(ctx context.Context, o Options) Finding {
 	}
 	f := Finding{State: OK}
 	var lines, silent []string
+	then := "the next place is read"
 	for _, r := range config.Registries {
 		lines = append(lines, r.String())
 		for _, p := range r.Mirrors {
@@ -176,9 +190,16 @@ func elsewhere(ctx context.Context, o Options) Finding {
 				silent = append(silent, fmt.Sprintf("mirror %s of %s: %v", p, r.Host, err))
 			}
 		}
+		if !r.Replaced() {
+			continue
+		}
+		if err := reachable(ctx, r.Location.Host); err != nil {
+			silent = append(silent, fmt.Sprintf("location %s of %s: %v", r.Location, r.Host, err))
+			then = "images of " + r.Host + " can only be read from its mirrors, if it has some"
+		}
 	}
 	if len(silent) > 0 {
-		f.State, f.Next = Warning, "correct it in "+file+", or make it answer; until then the next place is read"
+		f.State, f.Next = Warning, "correct it in "+file+", or make it answer; until then "+then
 	}
 	f.Text = strings.Join(append(lines, silent...), "\n")
 	return f

@@ -98,6 +98,10 @@ func TestElsewhere(t *testing.T) {
 		{mirror(silent), Finding{State: Warning,
 			Text: "docker.io is read from " + silent + "/hub, then docker.io\nmirror " + silent + "/hub of docker.io: dial tcp " + silent + ": connect: connection refused",
 			Next: "correct it in " + file + ", or make it answer; until then the next place is read"}},
+		{"[[registry]]\nprefix = \"quay.io\"\nlocation = \"" + answers + "/quay\"\n", Finding{State: OK, Text: "quay.io is read from " + answers + "/quay"}},
+		{"[[registry]]\nprefix = \"quay.io\"\nlocation = \"" + silent + "/quay\"\n", Finding{State: Warning,
+			Text: "quay.io is read from " + silent + "/quay\nlocation " + silent + "/quay of quay.io: dial tcp " + silent + ": connect: connection refused",
+			Next: "correct it in " + file + ", or make it answer; until then images of quay.io can only be read from its mirrors, if it has some"}},
 		{"[registry]\n", Finding{State: Failed, Text: file + ":1:2: [registry] is written with two brackets", Next: "write [[registry]]"}},
 	} {
 		if err := os.WriteFile(file, []byte(row.text), 0o600); err != nil {
@@ -106,6 +110,38 @@ func TestElsewhere(t *testing.T) {
 		got := elsewhere(t.Context(), Options{Local: local.Options{Home: home}})
 		if diff := cmp.Diff(row.want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", row.text, diff)
+		}
+	}
+}
+
+// TestBuilder: each builder is shown, and one of several that does not answer is a warning.
+func TestBuilder(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	answers, one, two := "tcp://"+l.Addr().String(), "unix://"+filepath.Join(dir, "one"), "unix://"+filepath.Join(dir, "two")
+	says := func(addr string) string {
+		path := strings.TrimPrefix(addr, "unix://")
+		return "builder " + addr + ": dial unix " + path + ": connect: no such file or directory"
+	}
+	for _, row := range []struct {
+		addrs []string
+		want  Finding
+	}{
+		{[]string{answers}, Finding{State: OK, Text: answers}},
+		{[]string{answers, answers}, Finding{State: OK, Text: answers + "\n" + answers}},
+		{[]string{one, answers}, Finding{State: Warning, Text: says(one) + "\n" + answers,
+			Next: "start buildkitd there, or omit the address; until then the others build"}},
+		{[]string{one, two}, Finding{State: Failed, Text: says(one) + "\n" + says(two),
+			Next: "start buildkitd there, or choose another builder with --buildkit"}},
+	} {
+		got := builder(t.Context(), Options{Local: local.Options{BuildKit: row.addrs}})
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", row.addrs, diff)
 		}
 	}
 }

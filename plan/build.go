@@ -53,16 +53,25 @@ const (
 	BuildpackRun     = "RUN"     // the base of the image that is made
 )
 
-// ImageArg returns how a Pipelinefile names an image of ImageArgs: the parameter that gives it, or the argument of
-// the Dockerfile.
-func (b *BuildSpec) ImageArg(name string) string {
+// ImageParam returns the parameter of go_image() or buildpack() that gives the image of ImageArgs with a name: "base",
+// "builder" or "run_image". It is empty for an argument of a Dockerfile.
+func (b *BuildSpec) ImageParam(name string) string {
 	switch {
 	case b.Go != nil && name == GoBase:
-		return "base="
+		return "base"
 	case b.Buildpack != nil && name == BuildpackBuilder:
-		return "builder="
+		return "builder"
 	case b.Buildpack != nil && name == BuildpackRun:
-		return "run_image="
+		return "run_image"
+	}
+	return ""
+}
+
+// ImageArg returns how messages name an image of ImageArgs: "base=" for example, as in the Pipelinefile, or "argument
+// NAME" for an argument of a Dockerfile.
+func (b *BuildSpec) ImageArg(name string) string {
+	if param := b.ImageParam(name); param != "" {
+		return param + "="
 	}
 	return "argument " + name
 }

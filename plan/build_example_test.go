@@ -30,6 +30,12 @@ application("api", source = local("api"), build = buildpack("example.com/builder
 	// example.com/builder:1 example.com/run:1
 }
 
+func ExampleBuildSpec_ImageParam() {
+	p := evaluate(`application("api", source = local("api"), build = go_image(".", base = "example.com/static:1"))`)
+	fmt.Printf("%q %q\n", p.Build("api").ImageParam(plan.GoBase), (&plan.BuildSpec{}).ImageParam("BASE"))
+	// Output: "base" ""
+}
+
 func ExampleBuildSpec_ImageArg() {
 	p := evaluate(`
 application("api", source = local("api"), build = go_image(".", base = "example.com/static:1"))

@@ -65,8 +65,8 @@ func (r *Runtime) ExplainImages(ctx context.Context, p *plan.Plan, service strin
 		c.Made, c.Known, c.Bases = was.At, was.Inputs != nil, was.Bases
 		if c.Known && !c.Same {
 			for _, change := range is.Since(was.Inputs) {
-				if arg := spec.ImageArg(change.Name); change.Kind == runtime.InputImage && arg != "argument "+change.Name {
-					change.Kind, change.Name = "image of", arg // of a build that has no arguments
+				if change.Kind == runtime.InputImage && spec.ImageParam(change.Name) != "" {
+					change.Kind, change.Name = "image of", spec.ImageArg(change.Name)
 				}
 				c.Changes = append(c.Changes, change)
 			}

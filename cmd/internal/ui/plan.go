@@ -219,7 +219,10 @@ func imageOf(x index, key string, from plan.ImageSource) string {
 			text += ", target " + build.Target
 		}
 		for _, name := range slices.Sorted(maps.Keys(build.ImageArgs)) {
-			base, name := build.ImageArgs[name], strings.TrimPrefix(build.ImageArg(name), "argument ")
+			base := build.ImageArgs[name]
+			if build.ImageParam(name) != "" {
+				name = build.ImageArg(name)
+			}
 			if base.Build != "" {
 				text += fmt.Sprintf(", with the image of %s as %s", base.Build, name)
 			} else {

@@ -1,6 +1,7 @@
 package why
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -102,7 +103,8 @@ func image(im *Image) []string {
 			lines = append(lines, fmt.Sprintf("argument %s = %q", name, b.Args[name]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(b.ImageArgs)) {
-			lines = append(lines, fmt.Sprintf("%s = %s, made before", strings.TrimSuffix(b.ImageArg(name), "="), baseOf(b.ImageArgs[name])))
+			of := cmp.Or(b.ImageParam(name), b.ImageArg(name))
+			lines = append(lines, fmt.Sprintf("%s = %s, made before", of, baseOf(b.ImageArgs[name])))
 		}
 		if len(b.Platforms) > 0 {
 			lines = append(lines, "for "+strings.Join(b.Platforms, ", "))

@@ -10,11 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -78,17 +74,10 @@ func (b *Builder) byBuildpacks(ctx context.Context, j job, emit runtime.Emit) (p
 	if err != nil {
 		return "", err
 	}
-	var image remote.Taggable = made[0].image
-	if len(made) > 1 {
-		index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-		for _, m := range made {
-			index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: m.image, Descriptor: v1.Descriptor{Platform: platformIn(m.platform)}})
-		}
-		image = index
-	}
+	all := j.made(made)
 	r := &programs{spec: j.spec, progress: newProgress(emit, redact.URLs)}
 	k.platform, _ = b.pool.platform(ctx) // known, as it has built
-	pushed, err := b.pushMade(ctx, r, image, k, j.made(made), j.ref, emit)
+	pushed, err := b.pushMade(ctx, r, pushable(all), k, all, j.ref, emit)
 	if err == nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()

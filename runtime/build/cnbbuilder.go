@@ -39,15 +39,11 @@ var platformAPIs = [...]string{"0.14", "0.13", "0.12"}
 
 // builderOf reads the configuration of a builder image.
 func builderOf(image v1.Image) (*cnbBuilder, error) {
-	config, err := image.ConfigFile()
+	meta, config, err := builderMetaOf(image)
 	if err != nil {
 		return nil, err
 	}
-	meta, err := builderMetaOf(config)
-	if err != nil {
-		return nil, err
-	}
-	out := &cnbBuilder{env: config.Config.Env, lifecycle: meta.Lifecycle.Version}
+	out := &cnbBuilder{env: config.Env, lifecycle: meta.Lifecycle.Version}
 	has := slices.Concat(meta.Lifecycle.APIs.Platform.Supported, meta.Lifecycle.APIs.Platform.Deprecated)
 	for _, api := range platformAPIs {
 		if out.api == "" && slices.Contains(has, api) {
@@ -95,21 +91,25 @@ type runImageMeta struct {
 	Mirrors []string
 }
 
-// builderMetaOf reads the labels of a builder image.
-func builderMetaOf(config *v1.ConfigFile) (*builderMeta, error) {
-	labels := config.Config.Labels
+// builderMetaOf reads the labels of a builder image, and returns its whole configuration, too.
+func builderMetaOf(image v1.Image) (*builderMeta, *v1.Config, error) {
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, nil, err
+	}
+	labels := file.Config.Labels
 	if labels[builderLabel] == "" {
-		return nil, &notBuilderError{"is not a builder of Cloud Native Buildpacks: it has no label " + builderLabel, "name a builder with builder= of buildpack(), such as paketobuildpacks/builder-jammy-base, and run again"}
+		return nil, nil, &notBuilderError{"is not a builder of Cloud Native Buildpacks: it has no label " + builderLabel, "name a builder with builder= of buildpack(), such as paketobuildpacks/builder-jammy-base, and run again"}
 	}
 	meta := &builderMeta{}
-	err := json.Unmarshal([]byte(labels[builderLabel]), meta)
+	err = json.Unmarshal([]byte(labels[builderLabel]), meta)
 	if text := labels[apisLabel]; text != "" && err == nil {
 		err = json.Unmarshal([]byte(text), &meta.Lifecycle.APIs)
 	}
 	if err != nil {
-		return nil, &notBuilderError{fmt.Sprintf("has a label that cannot be read: %v", err), otherBuilder}
+		return nil, nil, &notBuilderError{fmt.Sprintf("has a label that cannot be read: %v", err), otherBuilder}
 	}
-	return meta, nil
+	return meta, &file.Config, nil
 }
 
 // list returns names with commas; "none" if there are none.

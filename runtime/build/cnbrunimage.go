@@ -69,11 +69,7 @@ func runImagesFor(builder *remote.Descriptor, p ocispecs.Platform, registry stri
 	if err != nil {
 		return nil, err
 	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	meta, err := builderMetaOf(config)
+	meta, _, err := builderMetaOf(image)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,6 @@ func (r *programs) goImage(ctx context.Context) (remote.Taggable, error) {
 			return nil, err
 		}
 	}
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, name := range r.platforms {
 		p, err := platforms.Parse(name)
 		if err != nil {
@@ -105,12 +104,8 @@ func (r *programs) goImage(ctx context.Context) (remote.Taggable, error) {
 			return nil, err
 		}
 		r.made = append(r.made, made)
-		if len(r.platforms) == 1 {
-			return made.image, nil
-		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
 	}
-	return index, nil
+	return pushable(r.made), nil
 }
 
 func platformIn(p ocispecs.Platform) *v1.Platform {

@@ -33,6 +33,23 @@ type madeImage struct {
 	took     []material        // what took part, besides what all platforms have in common
 }
 
+// pushable returns one image as it is, and several as an index.
+func pushable(all []madeImage) remote.Taggable {
+	if len(all) == 1 {
+		return all[0].image
+	}
+	return indexOf(all)
+}
+
+// indexOf returns an index of images.
+func indexOf(all []madeImage) v1.ImageIndex {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, made := range all {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
+	}
+	return index
+}
+
 // imagesIn returns the images for each platform of an image that a command has written.
 func imagesIn(image remote.Taggable) ([]madeImage, error) {
 	var all []madeImage
@@ -118,10 +135,7 @@ const attestationManifest = "application/vnd.docker.attestation.manifest.v1+json
 
 // attestedIndex returns an index of images with the predicates of each, as BuildKit writes it.
 func attestedIndex(name string, all []madeImage, predicates func(of madeImage, digest plan.Digest) ([]predicate, error)) (v1.ImageIndex, error) {
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for _, made := range all {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: made.image, Descriptor: v1.Descriptor{Platform: made.platform}})
-	}
+	index := indexOf(all)
 	for _, made := range all {
 		subject, err := partial.Descriptor(made.image)
 		if err != nil {
@@ -200,19 +214,20 @@ func (b *Builder) attach(ctx context.Context, k making, image remote.Taggable, m
 			return append(said, predicate{sbom.SPDXPredicate, packages}), err
 		})
 	}
-	why := func() string { return err.Error() }
-	hint := "the image is complete without it"
+	const complete = "the image is complete without it"
+	hint := complete
 	if err == nil {
-		_, err = b.opts.Push(ctx, b.opts.Attest.Beside(ref), index, emit)
-		why = func() string { return fmt.Sprintf("it cannot be attached: %v", err) }
-		hint += "; it needs a registry that accepts an OCI image index"
+		if _, err = b.opts.Push(ctx, b.opts.Attest.Beside(ref), index, emit); err != nil {
+			err = fmt.Errorf("it cannot be attached: %w", err)
+			hint += "; it needs a registry that accepts an OCI image index"
+		}
 	}
 	return func() {
 		if err != nil {
-			job{spec: k.spec}.warn(emit, lacks, why(), hint)
+			job{spec: k.spec}.warn(emit, lacks, err.Error(), hint)
 		}
 		if unknown != nil {
-			job{spec: k.spec}.warn(emit, "SBOM", unknown.Error(), "the image is complete without it")
+			job{spec: k.spec}.warn(emit, "SBOM", unknown.Error(), complete)
 		}
 	}
 }

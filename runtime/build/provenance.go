@@ -74,11 +74,9 @@ func (k making) provenance(of madeImage) *provenancetypes.ProvenancePredicateSLS
 		to.Name, to.URI, to.Digest = m.name, m.uri, m.digest
 	}
 	run.Builder.ID = provenanceBuilder
-	run.Builder.Version = maps.Clone(of.tools)
+	run.Builder.Version = make(map[string]string)
+	maps.Copy(run.Builder.Version, of.tools)
 	if version := pipeVersion(); version != "" {
-		if run.Builder.Version == nil {
-			run.Builder.Version = make(map[string]string)
-		}
 		run.Builder.Version["pipe"] = version
 	}
 	began, ended := k.began.UTC(), k.ended.UTC()

@@ -47,7 +47,7 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 		if err == nil {
 			pods, err = f.pods(ctx)
 		}
-		if err == nil && !looked && set.Status.ObservedGeneration >= set.Generation {
+		if err == nil && !looked && observed(set) {
 			looked = true
 			err = f.replaceCrashed(ctx, set, pods)
 		}
@@ -65,7 +65,7 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 			last, changed = text, time.Now()
 		}
 		failed := seen.failed(set, pods, time.Now())
-		none := len(pods) == 0 && set.Status.ObservedGeneration >= set.Generation
+		none := len(pods) == 0 && observed(set)
 		if failed != nil || time.Since(changed) > stuck || none && time.Since(changed) > refused {
 			return f.notReady(ctx, set, pods, failed)
 		}
@@ -78,8 +78,16 @@ func (f *Farm) await(ctx context.Context, report func(string)) error {
 // rolledOut reports whether all pods of a StatefulSet are ready and of its last revision.
 func rolledOut(set *appsv1.StatefulSet) bool {
 	s := set.Status
-	return s.ObservedGeneration >= set.Generation && s.UpdatedReplicas == *set.Spec.Replicas && s.ReadyReplicas == *set.Spec.Replicas &&
+	return observed(set) && s.UpdatedReplicas == *set.Spec.Replicas && s.ReadyReplicas == *set.Spec.Replicas &&
 		s.Replicas == *set.Spec.Replicas
+}
+
+// observed reports whether the status of a StatefulSet is that of what was written last.
+func observed(set *appsv1.StatefulSet) bool { return set.Status.ObservedGeneration >= set.Generation }
+
+// leaves reports whether a pod of set is being deleted, or replaced as one of an earlier revision.
+func leaves(set *appsv1.StatefulSet, p *corev1.Pod) bool {
+	return p.DeletionTimestamp != nil || p.Labels[appsv1.StatefulSetRevisionLabel] != set.Status.UpdateRevision
 }
 
 // waiting says which builders are waited for.
@@ -102,10 +110,9 @@ type sighting struct {
 	since    time.Time // when a trouble of the class was seen first
 }
 
-// failed returns a pod that cannot become ready, or nil. A pod of an earlier revision is being replaced. A
-// crash from before the watch counts only if it happens again: its reason may have been removed.
+// failed returns a pod that cannot become ready, or nil. A crash from before the watch counts only if it happens again: its reason may have been removed.
 func (w watch) failed(set *appsv1.StatefulSet, pods []corev1.Pod, now time.Time) *corev1.Pod {
-	if set.Status.ObservedGeneration < set.Generation {
+	if !observed(set) {
 		return nil
 	}
 	for i := range pods {
@@ -116,8 +123,7 @@ func (w watch) failed(set *appsv1.StatefulSet, pods []corev1.Pod, now time.Time)
 			w[p.UID] = s
 		}
 		t := observe.PodTrouble(p)
-		if t == nil || t.Hopeful || t.Class == observe.ClassCrash && restarts(p) <= s.restarts ||
-			p.DeletionTimestamp != nil || p.Labels[appsv1.StatefulSetRevisionLabel] != set.Status.UpdateRevision {
+		if t == nil || t.Hopeful || t.Class == observe.ClassCrash && restarts(p) <= s.restarts || leaves(set, p) {
 			s.class = ""
 			continue
 		}

@@ -17,7 +17,7 @@ import (
 func (f *Farm) replaceCrashed(ctx context.Context, set *appsv1.StatefulSet, pods []corev1.Pod) error {
 	for i := range pods {
 		p := &pods[i]
-		if !ours(p) || !metav1.IsControlledBy(p, set) || p.DeletionTimestamp != nil || p.Labels[appsv1.StatefulSetRevisionLabel] != set.Status.UpdateRevision || !backsOff(p) {
+		if !ours(p) || !metav1.IsControlledBy(p, set) || leaves(set, p) || !backsOff(p) {
 			continue
 		}
 		err := f.client.CoreV1().Pods(f.namespace).Delete(ctx, p.Name, deletion(p))

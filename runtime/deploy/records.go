@@ -108,12 +108,15 @@ func (r *records) full(rev observe.Revision) (*release.Release, error) {
 
 // status returns the status of a revision as it is stored, or "".
 func (r *records) status(version int) release.Status {
-	for _, rev := range r.history {
-		if rev.Version == version {
-			return statusOf(rev)
-		}
+	if i := r.index(version); i >= 0 {
+		return statusOf(r.history[i])
 	}
 	return ""
+}
+
+// index returns where a revision is in the history; -1 if it is not there.
+func (r *records) index(version int) int {
+	return slices.IndexFunc(r.history, func(rev observe.Revision) bool { return rev.Version == version })
 }
 
 // Get implements [driver.Driver].
@@ -181,8 +184,7 @@ func (r *records) Update(key string, rel *release.Release) error {
 // note updates the history with a revision that was written.
 func (r *records) note(rel *release.Release) {
 	rev := observe.Revision{Release: rel.Name, Version: rel.Version, Status: rel.Info.Status.String(), Labels: rel.Labels}
-	i := slices.IndexFunc(r.history, func(have observe.Revision) bool { return have.Version == rel.Version })
-	if i < 0 {
+	if i := r.index(rel.Version); i < 0 {
 		r.history = append(r.history, rev)
 	} else {
 		r.history[i] = rev

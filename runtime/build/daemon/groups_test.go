@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,7 +128,7 @@ func TestLimitsHere(t *testing.T) {
 	t.Parallel()
 	l := newLimits(t.TempDir())
 	if l.groups == nil {
-		t.Skipf("no cgroups can be created here: %v", l.why)
+		unavailable(t, fmt.Errorf("limits of a whole build: %w", l.why))
 	}
 	files := l.groups.files
 	name, leave := l.groups.enter(7, &pb.LinuxResources{CpuPeriod: 50_000, CpuQuota: 100_000, Memory: 64 << 20})

@@ -55,8 +55,8 @@ func (t *tree) archive(r io.ReaderAt, size int64, name, own string, deeper int) 
 			}
 		}
 	}
-	// Many programs that Gradle builds have no note, such as Spring, so the name of the archive must do. It says no group,
-	// without which there is no package URL.
+	// Many programs that Gradle builds have no note, such as Spring, so their names and versions are taken from the name of the archive.
+	// It does not contain the group, which a package URL requires.
 	if m := versioned.FindStringSubmatch(own); m != nil && !noted {
 		return t.addIf(component{name: m[1], version: m[2], found: name})
 	}

@@ -62,8 +62,8 @@ func checkNDB(in io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkBerkeley checks a hash table of Berkeley DB: pages with the positions of keys and values, each of which is in the
-// page, or in a list of other pages.
+// checkBerkeley checks a hash table of Berkeley DB. A page of it begins with the positions of its keys and values. A value
+// is in the page itself, or in a list of other pages.
 func checkBerkeley(in io.ReaderAt, size int64) error {
 	const (
 		header, reference = 26, 12 // bytes of a page, and of what refers to a list

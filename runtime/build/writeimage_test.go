@@ -199,7 +199,7 @@ func writeImage(kind string) error {
 	return fmt.Errorf("the test has no image of kind %q", kind)
 }
 
-// withStatement returns an index with a manifest that is no image, as BuildKit writes attestations.
+// withStatement returns an index with a manifest that is not one of an image, as BuildKit writes attestations.
 func withStatement(index v1.ImageIndex) (v1.ImageIndex, error) {
 	statement, err := mutate.AppendLayers(empty.Image, static.NewLayer([]byte("{}"), "application/vnd.in-toto+json"))
 	if err != nil {

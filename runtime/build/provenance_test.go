@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	goruntime "runtime"
 	"strings"
@@ -105,7 +104,7 @@ func provenanceOf(t testing.TB, ref string) map[string]*provenance {
 			if l.Annotations["in-toto.io/predicate-type"] != "https://slsa.dev/provenance/v1" {
 				continue
 			}
-			p := &provenance{text: layerText(t, image, l.Digest)}
+			p := &provenance{text: testenv.LayerText(t, image, l.Digest)}
 			var statement struct {
 				Type          string `json:"_type"`
 				PredicateType string
@@ -130,24 +129,6 @@ func provenanceOf(t testing.TB, ref string) map[string]*provenance {
 		t.Fatalf("there is provenance for %d platforms, the image is for %v", len(all), platforms)
 	}
 	return all
-}
-
-func layerText(t testing.TB, image v1.Image, digest v1.Hash) string {
-	t.Helper()
-	layer, err := image.LayerByDigest(digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := layer.Compressed() // as it is: it is not compressed
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // attesting returns a builder that writes provenance.

@@ -118,20 +118,26 @@ func TestGoSBOM(t *testing.T) {
 				}
 			}
 
-			kept, err := reg.Kept(t.Context(), []string{ref})
-			if err != nil {
-				t.Fatal(err)
-			}
-			removed, err := reg.Prune(t.Context(), kept, registry.PruneOptions{Needs: func(context.Context) (registry.Needs, error) { return registry.Needs{}, nil }})
-			if err != nil || len(removed) != 1 || removed[0].Digest != digest {
-				t.Fatalf("Prune = %+v, %v, want %s", removed, err, digest)
-			}
-			for _, ref := range []string{ref, reg.Beside(ref)} {
-				if _, err := reg.Resolve(t.Context(), ref); !errors.Is(err, runtime.ErrNotFound) {
-					t.Errorf("after Prune, %s: %v", ref, err)
-				}
-			}
+			checkPruned(t, reg, ref, digest)
 		})
+	}
+}
+
+// checkPruned prunes the image at ref, which nobody needs, and checks that what is beside it is removed with it.
+func checkPruned(t *testing.T, reg *registry.Registry, ref string, digest plan.Digest) {
+	t.Helper()
+	kept, err := reg.Kept(t.Context(), []string{ref})
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, err := reg.Prune(t.Context(), kept, registry.PruneOptions{Needs: func(context.Context) (registry.Needs, error) { return registry.Needs{}, nil }})
+	if err != nil || len(removed) != 1 || removed[0].Digest != digest {
+		t.Fatalf("Prune = %+v, %v, want %s", removed, err, digest)
+	}
+	for _, ref := range []string{ref, reg.Beside(ref)} {
+		if _, err := reg.Resolve(t.Context(), ref); !errors.Is(err, runtime.ErrNotFound) {
+			t.Errorf("after Prune, %s: %v", ref, err)
+		}
 	}
 }
 

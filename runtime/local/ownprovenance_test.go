@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -80,17 +79,5 @@ func TestCommandProvenance(t *testing.T) {
 			t.Errorf("the provenance for %s is %s, %v", a.Platform, a.Data, err)
 		}
 	}
-	kept, err := reg.Kept(t.Context(), []string{ref})
-	if err != nil {
-		t.Fatal(err)
-	}
-	removed, err := reg.Prune(t.Context(), kept, registry.PruneOptions{Needs: func(context.Context) (registry.Needs, error) { return registry.Needs{}, nil }})
-	if err != nil || len(removed) != 1 || removed[0].Digest != digest {
-		t.Fatalf("Prune = %+v, %v, want %s", removed, err, digest)
-	}
-	for _, ref := range []string{ref, reg.Beside(ref)} {
-		if _, err := reg.Resolve(t.Context(), ref); !errors.Is(err, runtime.ErrNotFound) {
-			t.Errorf("after Prune, %s: %v", ref, err)
-		}
-	}
+	checkPruned(t, reg, ref, digest)
 }

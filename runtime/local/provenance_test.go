@@ -105,7 +105,7 @@ func TestProvenance(t *testing.T) {
 					t.Errorf("the subject is %+v, want one of %v", m.Subject, images)
 				}
 				for _, d := range m.Layers {
-					text := layerText(t, image, d.Digest)
+					text := testenv.LayerText(t, image, d.Digest)
 					if !strings.Contains(text, "slsa.dev/provenance") {
 						t.Errorf("it is not a provenance: %s", text)
 					}
@@ -149,24 +149,6 @@ func besideImage(t *testing.T, beside string) (images map[v1.Hash]bool, attestat
 		attestations = append(attestations, image)
 	}
 	return images, attestations
-}
-
-func layerText(t *testing.T, image v1.Image, digest v1.Hash) string {
-	t.Helper()
-	layer, err := image.LayerByDigest(digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := layer.Compressed() // as it is: it is not compressed
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // TestProvenanceRefused: a registry that accepts no index gets the image alone, with a warning.

@@ -62,7 +62,7 @@ func statements(t *testing.T, beside string) (all [][]string) {
 		}
 		var texts []string
 		for _, layer := range m.Layers {
-			texts = append(texts, layerText(t, image, layer.Digest))
+			texts = append(texts, testenv.LayerText(t, image, layer.Digest))
 		}
 		all = append(all, texts)
 	}

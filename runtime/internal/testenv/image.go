@@ -140,3 +140,23 @@ func Whole(ref name.Reference) error {
 	}
 	return err
 }
+
+// LayerText returns a layer of an image that is not compressed, such as a statement about
+// another image.
+func LayerText(t testing.TB, image v1.Image, digest v1.Hash) string {
+	t.Helper()
+	layer, err := image.LayerByDigest(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := layer.Compressed() // as it is
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -34,11 +34,17 @@ func (s *Store) Holder(ctx context.Context, key runtime.EnvironmentKey) (*runtim
 	return &h, nil
 }
 
-// Cancel implements [runtime.Locker].
+// Cancel implements [runtime.Locker]. Whether the holder is alive is decided before it is
+// asked: a run that has little to finish may have exited before the answer is here.
 func (s *Store) Cancel(ctx context.Context, key runtime.EnvironmentKey, by string) (holder string, err error) {
-	is, err := s.ask(ctx, key, annotationCancel, by)
-	if err == nil && diedHere(is.Annotations[annotationProcess]) {
-		err = fmt.Errorf("%w: no run holds it, the last one has died", runtime.ErrNotFound)
+	held, err := s.Holder(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	var is *coordinationv1.Lease
+	err = runtime.ErrNotFound
+	if held != nil {
+		is, err = s.ask(ctx, key, annotationCancel, by)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cancel the run that holds environment %s of pipeline %s: %w", key.Name, key.Pipeline, err)

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	goruntime "runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +25,7 @@ const childKey = "PIPE_STORE_TEST_LEASE"
 func TestHoldLease(t *testing.T) {
 	pipeline := os.Getenv(childKey)
 	if pipeline == "" {
-		t.Skip("it is what TestKilledHolder starts")
+		t.Skip("it is what holdElsewhere starts")
 	}
 	if _, err := start(t, Options{}).Lock(t.Context(), runtime.EnvironmentKey{Pipeline: pipeline, Name: "staging"}, "ana@here"); err != nil {
 		t.Fatal(err)
@@ -32,21 +34,18 @@ func TestHoldLease(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 }
 
-// TestKilledHolder: the lease of a process that was killed on this machine is
-// taken over immediately, and not when it expires; that of one that lives is not.
-func TestKilledHolder(t *testing.T) {
-	t.Parallel()
+// holdElsewhere has another process of this machine take the lease, and returns what kills it.
+func holdElsewhere(t *testing.T, key runtime.EnvironmentKey) (kill func()) {
+	t.Helper()
 	if goruntime.GOOS != "linux" {
 		t.Skip("only Linux tells when a process was started")
 	}
-	key, ctx := fresh(t), t.Context()
 	child := exec.Command(os.Args[0], "-test.run=^TestHoldLease$")
 	child.Env = append(os.Environ(), childKey+"="+key.Pipeline, "PIPE_TEST_KUBECONFIG="+testenv.Kubeconfig(t))
 	in, err := child.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,15 +53,25 @@ func TestKilledHolder(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill := func() {
+	kill = sync.OnceFunc(func() {
 		_ = child.Process.Kill()
 		_, _ = io.Copy(io.Discard, out)
 		_ = child.Wait() // it was killed
-	}
-	defer kill()
+		_ = in.Close()
+	})
+	t.Cleanup(kill)
 	if _, err := io.ReadFull(out, make([]byte, len("locked"))); err != nil {
 		t.Fatal(err)
 	}
+	return kill
+}
+
+// TestKilledHolder: the lease of a process that was killed on this machine is
+// taken over immediately, and not when it expires; that of one that lives is not.
+func TestKilledHolder(t *testing.T) {
+	t.Parallel()
+	key, ctx := fresh(t), t.Context()
+	kill := holdElsewhere(t, key)
 	other := start(t, Options{LeaseDuration: time.Hour})
 	var locked *runtime.LockedError
 	if _, err := other.Lock(ctx, key, "ben"); !errors.As(err, &locked) || locked.Holder.By != "ana@here" {
@@ -82,6 +91,25 @@ func TestKilledHolder(t *testing.T) {
 	}
 	if err := lease.Release(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCancelEndsAtOnce: a holder that exits before the answer to the request arrives was
+// cancelled, and was not dead before.
+func TestCancelEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	key := fresh(t)
+	kill := holdElsewhere(t, key)
+	other := start(t, Options{})
+	other.after = func(_ int64, r *http.Request) error {
+		if r.Method == http.MethodPatch {
+			kill()
+		}
+		return nil
+	}
+	other.shaken.Store(true)
+	if holder, err := other.Cancel(t.Context(), key, "ben"); holder != "ana@here" || err != nil {
+		t.Errorf("Cancel = %q, %v", holder, err)
 	}
 }
 

@@ -85,9 +85,11 @@ func (l *limits) missing() string {
 		text = "the CPU time of builds is not limited"
 	}
 	switch {
-	case errors.Is(l.why, unix.EBUSY):
+	case errors.Is(l.why, unix.EBUSY), errors.Is(l.why, unix.EOPNOTSUPP):
 		return text + ": the topmost cgroup of this container contains processes, so that no limits can be set below it " +
 			"(move them to a cgroup in it before you start pipe, or limit the container)"
+	case errors.Is(l.why, unix.EINVAL):
+		return text + ": Linux has no cgroup controller of the CPU while a realtime process is in a cgroup other than the topmost one"
 	case l.why != nil:
 		return text + ": " + l.why.Error()
 	}
@@ -135,9 +137,20 @@ func newLimits(root string) *limits {
 // limitsOf returns the limits that can be set in files. base is the cgroup of the groups.
 func limitsOf(files cgroupFiles, mounts, base string) *limits {
 	g := &buildGroups{files: files, base: base, running: map[uint64]*buildGroup{}}
-	l := &limits{groups: g, each: files.controllers}
-	if l.why = files.try(g.name(0)); l.why != nil {
-		l.groups, l.each = nil, controlled{}
+	l := &limits{groups: g}
+	l.why = g.files.try(g.name(0))
+	err := l.why
+	if errors.Is(err, unix.EINVAL) && g.files.controllers.memory {
+		// Where realtime processes have groups, the kernel enables the controller of the CPU only if all of them
+		// are in the topmost cgroup.
+		g.files.controllers.cpu = false
+		err = g.files.try(g.name(0))
+	}
+	if err != nil {
+		l.groups, l.why = nil, err
+	}
+	if l.groups != nil {
+		l.each = g.files.controllers
 	}
 	if !files.unified {
 		l.each = mountedControllers(mounts)

@@ -117,9 +117,15 @@ func TestLimitsOf(t *testing.T) {
 			t.Errorf("%s: limits together of %q, each of %+v, missing %q; want %q, %+v, %q", row.name, together, l.each, missing, row.together, row.each, row.missing)
 		}
 	}
-	full := &limits{why: &os.PathError{Op: "write", Path: "cgroup.subtree_control", Err: syscall.EBUSY}}
-	if text := full.missing(); !strings.Contains(text, "the topmost cgroup of this container contains processes") {
-		t.Errorf("missing = %q", text)
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EBUSY:      "the CPU time of builds is not limited: the topmost cgroup of this container contains processes",
+		syscall.EOPNOTSUPP: "the CPU time of builds is not limited: the topmost cgroup of this container contains processes",
+		syscall.EINVAL:     "the CPU time of builds is not limited: Linux has no cgroup controller of the CPU while a realtime process",
+	} {
+		l := &limits{each: controlled{memory: true}, why: &os.PathError{Op: "write", Path: "cgroup.subtree_control", Err: errno}}
+		if text := l.missing(); !strings.HasPrefix(text, want) {
+			t.Errorf("of %v, missing = %q, want %q", errno, text, want)
+		}
 	}
 }
 

@@ -86,6 +86,9 @@ large: ## build a context of a million files, and copy an image with a layer of 
 	PIPE_TEST_REQUIRE=buildkit $(GO) test ./runtime/build -run '^TestBuildManyFiles$$' -v -timeout 60m -files 1000000
 	$(GO) test ./runtime/registry -run '^TestLargeLayerWhole$$' -v -timeout 60m -layer 21474836480
 
+cgroups: ## check the limits of builds with cgroups of version 2, in User Mode Linux; installs it, and takes some minutes
+	./scripts/cgroups.sh
+
 bench: deps build cluster buildkit ## measure against others on this machine; prints ratios
 	./scripts/bench.sh
 
@@ -100,4 +103,4 @@ fuzz: ## fuzz for a minute each
 clean: ## remove what was built here; state under $$PIPE_HOME stays
 	rm -rf bin dist
 
-.PHONY: help build cluster secrets sigstore sbom buildkit lifecycle deps demo demo-stop test race lint extension kills large bench generate fuzz clean
+.PHONY: help build cluster secrets sigstore sbom buildkit lifecycle deps demo demo-stop test race lint extension kills large cgroups bench generate fuzz clean

@@ -150,6 +150,9 @@ func dial(ctx context.Context, addr string) error {
 
 // registry requests a nonexistent image from the registry.
 func registry(ctx context.Context, o Options) Finding {
+	if _, err := mirrors.Read(mirrors.File(o.Local.Home)); err != nil {
+		return Finding{State: Warning, Text: "not checked: registries.conf has a mistake"} // which the next check shows
+	}
 	rt, err := o.Open(ctx, o.Local)
 	if err != nil {
 		var part *local.UnavailableError

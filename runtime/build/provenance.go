@@ -25,7 +25,8 @@ import (
 const (
 	// provenanceType is the type of the predicate that BuildKit writes, too.
 	provenanceType = "https://slsa.dev/provenance/v1"
-	// provenanceBuilder and provenanceBuild name who has built, and how what is said is to be read.
+	// provenanceBuilder names who has built, also in the provenance that BuildKit writes, and provenanceBuild
+	// how what pipe writes is to be read.
 	provenanceBuilder = "https://" + module
 	provenanceBuild   = "https://" + module + "/blob/main/docs/provenance.md"
 

@@ -56,7 +56,7 @@ func (b *Builder) solveWith(ctx context.Context, n *node, j job, to, cache strin
 	}
 	if to != j.ref {
 		// Without the build arguments, as those of mode=max may be anything.
-		opt.FrontendAttrs["attest:provenance"] = "mode=min"
+		opt.FrontendAttrs["attest:provenance"] = "mode=min,builder-id=" + provenanceBuilder
 		opt.Exports[0].Attrs["oci-artifact"] = "true" // the provenance names the image as its subject
 		if j.scanner.Image != "" {
 			opt.FrontendAttrs["attest:sbom"] = "generator=" + j.scanner.Image

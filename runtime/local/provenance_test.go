@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -106,8 +107,15 @@ func TestProvenance(t *testing.T) {
 				}
 				for _, d := range m.Layers {
 					text := testenv.LayerText(t, image, d.Digest)
-					if !strings.Contains(text, "slsa.dev/provenance") {
-						t.Errorf("it is not a provenance: %s", text)
+					var statement struct {
+						PredicateType string
+						Predicate     struct{ RunDetails struct{ Builder struct{ ID string } } }
+					}
+					if err := json.Unmarshal([]byte(text), &statement); err != nil {
+						t.Fatalf("%v in %s", err, text)
+					}
+					if id := statement.Predicate.RunDetails.Builder.ID; statement.PredicateType != "https://slsa.dev/provenance/v1" || id != "https://github.com/pipelinefile/pipe" {
+						t.Errorf("it is a %s of the builder %q: %s", statement.PredicateType, id, text)
 					}
 					for _, value := range []string{"value-of-an-argument", "value-of-a-label", "value-of-a-secret", dir} {
 						if strings.Contains(text, value) {

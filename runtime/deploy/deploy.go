@@ -204,6 +204,9 @@ func (o *operation) deploy(ctx context.Context) error {
 		}
 	}
 	o.warnOfServices()
+	if err := o.supersede(); err != nil { // before it counts as ready: then nothing would write it again
+		return err
+	}
 	return o.setLabels(map[string]any{observe.LabelReady: fmt.Sprint(o.rel.Version)})
 }
 

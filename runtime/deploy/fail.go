@@ -104,15 +104,18 @@ func (o *operation) rollback(ctx context.Context, good observe.Revision) error {
 	if err != nil {
 		return err
 	}
-	waitErr := o.await(ctx, targets)
-	if waitErr == nil {
+	notReady := o.await(ctx, targets)
+	if notReady == nil {
+		notReady = o.supersede()
+	}
+	if notReady == nil {
 		labels[observe.LabelReady] = version
 	}
-	if err := o.setLabels(labels); err != nil && waitErr == nil {
+	if err := o.setLabels(labels); err != nil && notReady == nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return waitErr
+	return notReady
 }

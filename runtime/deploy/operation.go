@@ -252,6 +252,31 @@ func (o *operation) interrupted(rev observe.Revision) error {
 	return nil
 }
 
+// supersede records that only the last one of the deployed revisions is deployed. Helm does this for the
+// earlier ones when it writes a revision, but goes on if it fails.
+func (o *operation) supersede() error {
+	found := false
+	for _, rev := range slices.Backward(slices.Clone(o.records.history)) {
+		if statusOf(rev) != release.StatusDeployed {
+			continue
+		}
+		if !found {
+			found = true
+			continue
+		}
+		secret := secretName(rev.Release, rev.Version)
+		rel, err := o.records.Secrets.Get(secret) // the server may have carried out what Helm took for a failure
+		if err == nil && rel.Info.Status == release.StatusDeployed {
+			rel.Info.Status = release.StatusSuperseded
+			err = o.records.Update(secret, rel)
+		}
+		if err != nil {
+			return fmt.Errorf("note in Secret %s that revision %d is superseded: %w", secret, rev.Version, err)
+		}
+	}
+	return nil
+}
+
 // manifest returns the objects of a release, without its hooks.
 func (o *operation) manifest(rel *release.Release) (kube.ResourceList, error) {
 	return o.objects.read(strings.NewReader(rel.Manifest))

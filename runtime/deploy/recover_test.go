@@ -272,6 +272,57 @@ func TestRealHelm(t *testing.T) {
 	}
 }
 
+// TestHistoryRefused makes the server fail when it is asked to record that revision 1 is superseded, which
+// Helm ignores: once, and always. There is one deployed revision at the end, of this run or of the next one.
+func TestHistoryRefused(t *testing.T) {
+	t.Parallel()
+	config := testenv.Cluster(t)
+	k := newKubelet(t, config, by(map[string]func(*corev1.Pod) corev1.PodStatus{"bad": waits("InvalidImageName", "no")}))
+	for _, action := range []string{"upgrade", "rollback"} {
+		for _, always := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, always %v", action, always), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, deploy.Options{Config: config})
+				b.deploy(k.on(with(container("api"), "one")))
+				two := b.release(k.on(with(container("api"), "two")))
+				do := two
+				if action == "rollback" {
+					do = b.release(k.on(with(container("api"), "bad")))
+				}
+				var refused atomic.Int64
+				refusing := rest.CopyConfig(config)
+				refusing.Wrap(func(next http.RoundTripper) http.RoundTripper {
+					return roundTripper(func(r *http.Request) (*http.Response, error) {
+						if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/sh.helm.release.v1.api.v1") && (refused.Add(1) == 1 || always) {
+							return answered(r, http.StatusInternalServerError), nil
+						}
+						return next.RoundTrip(r)
+					})
+				})
+				err := newDeployer(t, deploy.Options{Config: refusing}).Act(t.Context(), runtime.Deploy, do, discard)
+				if refused.Load() < 2 {
+					t.Errorf("revision 1 was written %d times", refused.Load())
+				}
+				if fails := action == "rollback" || always; (err != nil) != fails {
+					t.Fatalf("Deploy = %v", err)
+				}
+				if always {
+					contains(t, explained(err), "note in Secret sh.helm.release.v1.api.v1 that revision 1 is superseded: ")
+					if got := b.deployed("api"); got.Ready {
+						t.Errorf("%+v counts as done", got)
+					}
+					if err := b.Act(t.Context(), runtime.Deploy, two, discard); err != nil {
+						t.Fatal(explained(err))
+					}
+				}
+				if wrong := wrongHistory(t, client(t, config), b.namespace, "api"); wrong != "" {
+					t.Error(wrong)
+				}
+			})
+		}
+	}
+}
+
 // TestHistoryMax checks that old revisions are deleted.
 func TestHistoryMax(t *testing.T) {
 	t.Parallel()

@@ -200,10 +200,16 @@ func TestHookKilled(t *testing.T) {
 			if err := d.Act(t.Context(), runtime.Deploy, r, discard); err == nil || !dead.Load() {
 				t.Fatalf("Deploy = %v, killed: %v", err, dead.Load())
 			}
-			left := b.hookJob()
-			if left == nil {
+			if b.hookJob() == nil {
 				t.Fatal("there is no job of the hook")
 			}
+			// If the job is replaced while Kubernetes creates its pod, it may wait five minutes for that pod, whose
+			// job is gone, before it creates that of the new job.
+			await(t, func() bool {
+				pods, err := client(t, config).CoreV1().Pods(b.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=migrate"})
+				must(t, err)
+				return len(pods.Items) > 0 && pods.Items[0].Status.Phase == corev1.PodRunning
+			})
 			if unmarked {
 				patch := `{"metadata":{"annotations":{"meta.helm.sh/release-name":null,"meta.helm.sh/release-namespace":null}}}`
 				_, err := client(t, config).BatchV1().Jobs(b.namespace).Patch(t.Context(), "migrate", types.MergePatchType, []byte(patch), metav1.PatchOptions{})

@@ -109,7 +109,9 @@ func TestProvenance(t *testing.T) {
 					text := testenv.LayerText(t, image, d.Digest)
 					var statement struct {
 						PredicateType string
-						Predicate     struct{ RunDetails struct{ Builder struct{ ID string } } }
+						Predicate     struct {
+							RunDetails struct{ Builder struct{ ID string } }
+						}
 					}
 					if err := json.Unmarshal([]byte(text), &statement); err != nil {
 						t.Fatalf("%v in %s", err, text)

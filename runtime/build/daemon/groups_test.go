@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sys/unix"
 )
 
 // cgroupsIn makes the files of cgroups that limits are written to, as a kernel would: "name" or
@@ -67,6 +69,48 @@ func TestCgroupLimits(t *testing.T) {
 			if all := strings.Join(got, " "); all != test.want {
 				t.Errorf("of %+v, %q was written, want %q", row.limits, all, test.want)
 			}
+		}
+	}
+}
+
+// TestReadOnlyCgroups: no build can run a command if cgroups are read-only, and in version 1 if those of a
+// controller are.
+func TestReadOnlyCgroups(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	t.Parallel()
+	for _, test := range []struct {
+		name, file, mount, fails string // mount is what is read-only, and fails what the error names
+	}{
+		{"version 2", "cgroup.controllers", "", "/cgroups"},
+		{"version 1", "memory/tasks", "", "/cgroups/memory"},
+		{"one of version 1", "memory/tasks", "memory", "/cgroups/memory"},
+		{"writable", "cgroup.controllers", "other", ""},
+	} {
+		root := filepath.Join(t.TempDir(), "cgroups")
+		mount := filepath.Join(root, test.mount)
+		if err := os.MkdirAll(mount, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", mount, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(mount, 0); err != nil {
+				t.Error(err)
+			}
+		})
+		file := filepath.Join(root, test.file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("cpu memory\n"), 0o644), unix.Mount("", mount, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")); err != nil {
+			t.Fatal(err)
+		}
+		err := findCgroups(root).writable()
+		if test.fails == "" && err == nil {
+			continue
+		}
+		if want := test.fails + " is mounted read-only"; test.fails == "" || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", test.name, err, want)
 		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/moby/sys/userns"
+	"golang.org/x/sys/unix"
 )
 
 // sbin are directories of required programs that may not be in the PATH of an ordinary user.
@@ -31,10 +34,35 @@ func find(program string) (string, bool) {
 
 func usable() error {
 	rootless := os.Geteuid() != 0
-	if err := programs(rootless, find); err != nil || !rootless {
+	if err := programs(rootless, find); err != nil {
 		return err
 	}
-	return subordinate()
+	switch {
+	case rootless:
+		return subordinate()
+	case userns.RunningInUserNS(): // BuildKit creates none there
+		return nil
+	}
+	return findCgroups(cgroupMount).writable()
+}
+
+// writable returns an error if no cgroups can be created, as in a container without privileges: each command
+// of a build would fail.
+func (c cgroupFiles) writable() error {
+	roots := []string{c.root}
+	if !c.unified {
+		roots = nil // that of version 1 is read-only on many systems: it contains only the file systems of controllers
+		for _, of := range c.controllers.names() {
+			roots = append(roots, filepath.Join(c.root, of))
+		}
+	}
+	for _, root := range roots {
+		if err := unix.Access(root, unix.W_OK); errors.Is(err, unix.EROFS) {
+			return fmt.Errorf("building images needs cgroups, and %s is mounted read-only, as in a container without privileges: "+
+				"start the container with privileges (docker run --privileged), or use a BuildKit that you have", root)
+		}
+	}
+	return nil
 }
 
 // programs returns an error if required programs are missing.
